@@ -1,0 +1,78 @@
+"""Every error a user can meet, each with a stable `code`, a hint and an exit code.
+
+Exit codes of the command line: 0 done (any verdict), 1 unexpected failure, 2 usage,
+3 an input was refused, 4 a model or its weights are missing or damaged, 130 interrupted.
+
+    VlmfError
+    ├── InputError        the image or report file was refused      exit 3
+    ├── WeightsError      weights absent, damaged or unreachable    exit 4
+    ├── ModelError        a model cannot be used as asked           exit 4
+    └── PrerequisiteError an optional package is missing or broken  exit 4
+"""
+
+from __future__ import annotations
+
+
+class VlmfError(Exception):
+    """Base of all typed errors.
+
+    Example:
+        >>> try:
+        ...     raise InputError("empty_file", "photo.jpg is empty (0 bytes)", hint="copy it again")
+        ... except VlmfError as error:
+        ...     print(error.code, error.exit_code)
+        empty_file 3
+    """
+
+    exit_code = 1
+
+    def __init__(self, code: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        """Stable machine-readable name, snake_case."""
+        self.message = message
+        """What happened, on one line, without paths of the machine or addresses."""
+        self.hint = hint
+        """What to do about it, on one line."""
+
+
+class InputError(VlmfError):
+    """An input file was refused.
+
+    Codes: not_found, is_directory, not_a_file, unreadable, empty_file, file_too_large,
+    unsupported_format, too_many_pixels, too_small, truncated, decode_failed, decode_timeout,
+    decode_memory, bad_report.
+    """
+
+    exit_code = 3
+
+
+class WeightsError(VlmfError):
+    """Weights are absent, damaged or cannot be fetched.
+
+    Codes: weights_missing, weights_corrupt, weights_unreachable, weights_unsafe, disk_full.
+    """
+
+    exit_code = 4
+
+
+class ModelError(VlmfError):
+    """A model cannot be used as asked.
+
+    Codes: model_not_found, model_unsupported, model_config_invalid, out_of_memory.
+    """
+
+    exit_code = 4
+
+
+class PrerequisiteError(VlmfError):
+    """An optional package is missing or broken; the hint carries the pip line."""
+
+    exit_code = 4
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            "missing_package",
+            f"the package {package} is needed for this and is not installed",
+            hint=f"pip install 'vlm_forensics[{extra}]'",
+        )
