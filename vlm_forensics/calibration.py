@@ -1,0 +1,207 @@
+"""From the class head's logits to calibrated probabilities, a verdict and a strength word.
+
+Vector scaling (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2) with one
+shared temperature: `p = softmax(z / T + b)`. Above `abstain_high` the verdict is a forgery, below
+`abstain_low` it is real, and between the two it is inconclusive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+from vlm_forensics.report import Notice
+from vlm_forensics.taxonomy import STRENGTH_CUTS, Label, Strength, Verdict
+
+CLASSES: tuple[Label, ...] = (Label.REAL, Label.SYNTHETIC, Label.TAMPERED)
+"""Order of the class axis of every logit and probability array."""
+
+_RIDGE = 1e-3
+"""Weight of the penalty that keeps temperature and biases finite on separable data."""
+
+
+class Scaling(NamedTuple):
+    """The fitted part of a calibration."""
+
+    temperature: float
+    bias: tuple[float, float, float]
+    """One per class of `CLASSES`, summing to 0."""
+
+
+class AbstainBand(NamedTuple):
+    """Thresholds on the probability of forgery; between them nothing is said."""
+
+    low: float
+    high: float
+
+
+class Calibration(BaseModel):
+    """How one model's logits become a verdict; stored as JSON beside its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    """Names method and data; the report quotes it."""
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    bias: tuple[float, float, float]
+    """Added to the scaled logits, in the order of `CLASSES`."""
+    abstain_low: float = Field(ge=0)
+    """Probabilities of forgery below this give `real`."""
+    abstain_high: float = Field(ge=0)
+    """Probabilities of forgery at or above this give `synthetic` or `tampered`."""
+    mask_threshold: float = Field(gt=0, lt=1)
+    """Mask values at or above this are in."""
+    mask_min_area: float = Field(default=0.001, ge=0, lt=1)
+    """Share of the image below which a mask counts as empty."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.abstain_low > self.abstain_high:
+            raise ValueError("abstain_low must not exceed abstain_high")
+        return self
+
+    def probabilities(self, logits: ArrayLike) -> NDArray[np.float64]:
+        """Calibrated class probabilities.
+
+        Args:
+            logits: `[..., 3]`, class axis in the order of `CLASSES`.
+
+        Returns:
+            `[..., 3]` in [0, 1], each row summing to 1.
+        """
+        scaled = np.asarray(logits, dtype=np.float64) / self.temperature + np.asarray(self.bias)
+        return np.asarray(softmax(scaled, axis=-1), dtype=np.float64)
+
+    def thresholds(self) -> dict[str, float]:
+        """The named cut points that a report records."""
+        return {
+            "abstain_low": self.abstain_low,
+            "abstain_high": self.abstain_high,
+            "mask": self.mask_threshold,
+            "mask_min_area": self.mask_min_area,
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the calibration as JSON."""
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Calibration:
+        """The calibration stored in a JSON file.
+
+        Raises:
+            OSError: the file cannot be read.
+            pydantic.ValidationError: it is not a calibration.
+        """
+        return cls.model_validate_json(path.read_bytes())
+
+
+def fit_temperature(logits: ArrayLike, labels: Sequence[int] | NDArray[np.integer]) -> Scaling:
+    """The temperature and class biases with the least negative log-likelihood.
+
+    Args:
+        logits: `[N, 3]` of held-out images, class axis in the order of `CLASSES`.
+        labels: `[N]` indices into `CLASSES`.
+
+    Returns:
+        The scaling; a small ridge penalty keeps it finite when the classes separate perfectly.
+
+    Raises:
+        ValueError: the shapes do not fit, or a logit is not finite.
+    """
+    z = np.asarray(logits, dtype=np.float64)
+    y = np.asarray(labels, dtype=np.int64)
+    if z.ndim != 2 or z.shape[1] != len(CLASSES) or y.shape != z.shape[:1] or not len(z):
+        raise ValueError(f"expected logits [N, {len(CLASSES)}] and labels [N], N > 0")
+    if not np.isfinite(z).all():
+        raise ValueError("logits must be finite")
+    onehot = np.eye(len(CLASSES))[y]
+
+    def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        inverse, bias = math.exp(-parameters[0]), parameters[1:]
+        log_p = log_softmax(z * inverse + bias, axis=1)
+        residual = (np.exp(log_p) - onehot) / len(z)
+        loss = -float((log_p * onehot).sum()) / len(z) + _RIDGE * float(parameters @ parameters)
+        slope = np.concatenate([[-(residual * z).sum() * inverse], residual.sum(axis=0)])
+        return loss, slope + 2 * _RIDGE * parameters
+
+    found = minimize(objective, np.zeros(1 + len(CLASSES)), jac=True, method="L-BFGS-B").x
+    bias = found[1:] - found[1:].mean()
+    return Scaling(math.exp(found[0]), (float(bias[0]), float(bias[1]), float(bias[2])))
+
+
+def fit_abstain_band(
+    p_forged: ArrayLike,
+    is_real: ArrayLike,
+    max_false_accusation: float = 0.05,
+    max_missed: float = 0.2,
+) -> AbstainBand:
+    """The band of probabilities in which nothing is said.
+
+    `high` is the smallest threshold above the `ceil((1 - a)(n + 1))`-th smallest of the n real
+    probabilities (a = `max_false_accusation`). This is the split-conformal quantile: at most a
+    share `a` of these reals reaches it, and so does a new real image drawn like them. `low` is the
+    largest threshold, at most `high`, below which at most `max_missed` of the forged images fall.
+
+    Args:
+        p_forged: `[N]` calibrated probabilities of forgery in [0, 1], held-out images.
+        is_real: `[N]` booleans.
+        max_false_accusation: Share of real images that may be called forged.
+        max_missed: Share of forged images that may be called real.
+
+    Raises:
+        ValueError: too few real images for the promise (19 at 5 %), or no forged one.
+    """
+    p, real = np.asarray(p_forged, dtype=np.float64), np.asarray(is_real, dtype=bool)
+    reals, forged = np.sort(p[real]), np.sort(p[~real])
+    rank = math.ceil((1 - max_false_accusation) * (len(reals) + 1) - 1e-9)
+    if rank > len(reals) or not len(forged):
+        raise ValueError(
+            f"{len(reals)} real and {len(forged)} forged images are too few for a false accusation "
+            f"rate of {max_false_accusation:.0%}"
+        )
+    high = float(np.nextafter(reals[rank - 1], np.inf))
+    allowed = min(math.floor(max_missed * len(forged) + 1e-9), len(forged) - 1)
+    return AbstainBand(low=min(float(forged[allowed]), high), high=high)
+
+
+def decide(
+    probabilities: Sequence[float] | NDArray[np.float64], calibration: Calibration
+) -> tuple[Verdict, tuple[Notice, ...]]:
+    """The verdict on one image, and why if it is inconclusive.
+
+    Args:
+        probabilities: `[3]` calibrated, in the order of `CLASSES`.
+        calibration: Holds the abstain band.
+    """
+    real, synthetic, tampered = (float(p) for p in probabilities)
+    forged = synthetic + tampered
+    if not math.isfinite(forged + real):
+        message = "The model gave no usable probability."
+        return Verdict.INCONCLUSIVE, (Notice(code="no_probability", message=message),)
+    if forged >= calibration.abstain_high:
+        return (Verdict.SYNTHETIC if synthetic >= tampered else Verdict.TAMPERED), ()
+    if forged < calibration.abstain_low:
+        return Verdict.REAL, ()
+    message = (
+        f"The probability of forgery, {forged:.0%}, lies between {calibration.abstain_low:.0%} "
+        f"(below: real) and {calibration.abstain_high:.0%} (from there: forged)."
+    )
+    return Verdict.INCONCLUSIVE, (Notice(code="abstain_band", message=message),)
+
+
+def strength(probability: float) -> Strength:
+    """The published word for the calibrated probability of the verdict given, in [0, 1]."""
+    return max(
+        (word for word, cut in STRENGTH_CUTS.items() if probability >= cut),
+        key=lambda word: STRENGTH_CUTS[word],
+        default=Strength.WEAK,
+    )
