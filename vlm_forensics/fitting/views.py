@@ -1,0 +1,108 @@
+"""Square views of dataset images, cut once and kept in a memory-mapped array.
+
+A view is `[SIDE, SIDE, 3]` before any recompression: the forge works on views, and the final JPEG
+is drawn the same way for every class afterwards.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_forensics.datasets.equalise import SIDE, Square, centre_square, take
+from vlm_forensics.datasets.indexed import Sample, read_mask, read_pixels
+from vlm_forensics.taxonomy import Label
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """`N` views with what is known of each."""
+
+    rgb: NDArray[np.uint8]  # [N, SIDE, SIDE, 3]
+    masks: NDArray[np.bool_]  # [N, SIDE, SIDE]
+    label: NDArray[np.str_]
+    source: NDArray[np.str_]
+    image: NDArray[np.str_]
+    """Relative path: the views of one image share it."""
+    has_mask: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def where(self, keep: NDArray[np.bool_]) -> Views:
+        """The views where `keep` holds."""
+        return Views(self.rgb[keep], self.masks[keep], self.label[keep], self.source[keep],
+                     self.image[keep], self.has_mask[keep])  # fmt: skip
+
+
+def squares(height: int, width: int, count: int, rng: np.random.Generator) -> list[Square]:
+    """`count` squares: the whole short side first, then log-uniform sides down to `SIDE`."""
+    short = min(height, width)
+    found = [centre_square(height, width)]
+    for _ in range(count - 1):
+        side = round(float(np.exp(rng.uniform(np.log(min(SIDE, short)), np.log(short)))))
+        found.append(Square(int(rng.integers(width - side + 1)),
+                            int(rng.integers(height - side + 1)), side))  # fmt: skip
+    return found
+
+
+def build(samples: Sequence[Sample], out: Path, *, per_image: int, seed: int) -> Views:
+    """Cuts the views of `samples` into `out` (kept and re-read when it is complete)."""
+    if not (out / "views.csv").is_file():
+        _write(samples, out, per_image, seed)
+    return load(out)
+
+
+def _write(samples: Sequence[Sample], out: Path, per_image: int, seed: int) -> None:
+    from rich.progress import track
+
+    out.mkdir(parents=True, exist_ok=True)
+    total = len(samples) * per_image
+    rgb = np.lib.format.open_memmap(out / "rgb.npy", "w+", np.uint8, (total, SIDE, SIDE, 3))
+    masks = np.lib.format.open_memmap(out / "masks.npy", "w+", np.bool_, (total, SIDE, SIDE))
+    rows: list[list[str]] = []
+    refused = 0
+    for number, sample in enumerate(track(samples, "cutting views")):
+        try:
+            pixels = read_pixels(sample.path)
+            mask = read_mask(sample, *pixels.shape[:2])
+        except (OSError, ValueError, SyntaxError) as error:
+            refused += 1
+            log.warning("%s does not decode (%s)", sample.path.name, type(error).__name__)
+            continue
+        rng = np.random.default_rng([seed, number])
+        for square in squares(*pixels.shape[:2], per_image, rng):
+            rgb[len(rows)] = take(pixels, square)
+            masks[len(rows)] = take(np.repeat(mask[..., None], 3, 2).astype(np.uint8) * 255,
+                                    square)[..., 0] > 127  # fmt: skip
+            rows.append(_row(sample, masks[len(rows)]))
+    with (out / "views.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    log.info("%d views of %d images, %d images refused", len(rows), len(samples), refused)
+
+
+def _row(sample: Sample, mask: NDArray[np.bool_]) -> list[str]:
+    # A view that misses the altered area of a tampered image shows nothing but real pixels.
+    label = sample.label
+    if label is Label.TAMPERED and sample.has_mask and mask.mean() < 0.002:
+        label = Label.REAL
+    name = f"{sample.source}/{sample.path.name}"
+    return [label, sample.source, name, str(int(sample.has_mask))]
+
+
+def load(out: Path) -> Views:
+    """The views of a finished cache."""
+    with (out / "views.csv").open(newline="", encoding="utf-8") as file:
+        columns = [np.asarray(column) for column in zip(*csv.reader(file), strict=True)]
+    count = len(columns[0])
+    rgb = np.load(out / "rgb.npy", mmap_mode="r")[:count]
+    masks = np.load(out / "masks.npy", mmap_mode="r")[:count]
+    return Views(rgb, masks, columns[0], columns[1], columns[2], columns[3] == "1")

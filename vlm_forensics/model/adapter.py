@@ -1,0 +1,114 @@
+"""The detection adapter: shallow vision layers and a low-level stream, fused on one grid.
+
+The idea is that of AIGI-Holmes (Zhou et al. 2025) and of identity-aware VLMs: forgery traces live
+in shallow layers and in pixel residuals, not in the semantic features a VLM is trained on.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vlm_forensics.model.config import CLASSES, OPERATIONS, VlmForensicsConfig
+from vlm_forensics.model.low_level import LowLevelFeatures, LowLevelStream
+
+
+class AdapterOutput(NamedTuple):
+    """What the adapter finds in a batch of images."""
+
+    class_logits: Tensor  # [B, 3] real, synthetic, tampered
+    low_level_logits: Tensor  # [B, 3] the low-level stream alone (a baseline, and a part of the sum)
+    operation_logits: Tensor  # [B, 9]
+    tile_logits: Tensor  # [B, 1, h/16, w/16] altered or not, per cell of the overview
+    evidence: Tensor  # [B, K, text_hidden]
+    grid: Tensor  # [B, D, h/16, w/16]
+    fine: Tensor  # [B, C1, h/4, w/4]
+
+
+class DetectionAdapter(nn.Module):
+    """Class logits, a map, operation logits and K evidence tokens from one overview and its tiles."""
+
+    def __init__(self, config: VlmForensicsConfig) -> None:
+        super().__init__()
+        size = config.adapter_size
+        self.stream = LowLevelStream(config.low_level_widths)
+        self.shallow = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(config.vision_hidden_size),
+                          nn.Linear(config.vision_hidden_size, size))
+            for _ in config.shallow_layers
+        )  # fmt: skip
+        self.low = nn.Conv2d(config.low_level_widths[-1], size, 1)
+        self.position = nn.Conv2d(size, size, 3, 1, 1, groups=size)
+        self.summary = nn.Parameter(torch.zeros(1, 1, size))
+        self.fuse = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(size, 4, 2 * size, 0.1, "gelu", batch_first=True,
+                                       norm_first=True), 2, enable_nested_tensor=False)  # fmt: skip
+        self.norm = nn.LayerNorm(size)
+        self.class_head = nn.Linear(3 * size, len(CLASSES))
+        self.low_level_head = nn.Linear(2 * config.low_level_widths[-1], len(CLASSES))
+        self.operation_head = nn.Linear(3 * size, len(OPERATIONS))
+        self.tile_head = nn.Linear(size, 1)
+        self.queries = nn.Parameter(torch.randn(1, config.evidence_tokens, size) * 0.02)
+        self.attend = nn.MultiheadAttention(size, 4, batch_first=True)
+        self.to_text = nn.Sequential(
+            nn.LayerNorm(size), nn.Linear(size, config.text_hidden_size), nn.GELU(),
+            nn.Linear(config.text_hidden_size, config.text_hidden_size))  # fmt: skip
+
+    def forward(self, shallow: list[Tensor], overview: Tensor, tiles: Tensor | None = None) -> AdapterOutput:
+        """Examines a batch.
+
+        Args:
+            shallow: one `[B, 1 + P, vision_hidden]` per shallow layer, class token first, the P
+                patches a square grid over the whole overview.
+            overview: `[B, 3, h, w]` RGB in 0..255, h and w multiples of 16.
+            tiles: `[B, N, 3, s, s]` native-resolution tiles, or None; they move the class logits
+                by the mean of the low-level head over overview and tiles.
+        """
+        low = self.stream(overview)
+        tokens = self._fused(shallow, low)  # [B, 1 + hw, D]
+        summary, cells = tokens[:, 0], tokens[:, 1:]
+        tile_logits = self.tile_head(cells)  # [B, hw, 1]
+        weights = tile_logits.softmax(1)
+        pooled = torch.cat([summary, cells.mean(1), (weights * cells).sum(1)], 1)
+        low_level_logits = self._low_level(low, tiles)
+        height, width = low.coarse.shape[-2:]
+        evidence, _ = self.attend(self.queries.expand(len(tokens), -1, -1), tokens, tokens,
+                                  need_weights=False)  # fmt: skip
+        return AdapterOutput(
+            self.class_head(pooled) + low_level_logits,
+            low_level_logits,
+            self.operation_head(pooled),
+            tile_logits.transpose(1, 2).unflatten(2, (height, width)),
+            self.to_text(evidence),
+            cells.transpose(1, 2).unflatten(2, (height, width)),
+            low.fine,
+        )
+
+    def _fused(self, shallow: list[Tensor], low: LowLevelFeatures) -> Tensor:
+        summed = torch.stack([layer(x) for layer, x in zip(self.shallow, shallow, strict=True)]).sum(0)
+        patches = summed[:, 1:].transpose(1, 2)
+        side = round(patches.shape[-1] ** 0.5)
+        grid = F.interpolate(patches.unflatten(2, (side, side)), low.coarse.shape[-2:],
+                             mode="bilinear", align_corners=False)  # fmt: skip
+        grid = grid + self.low(low.coarse)
+        grid = grid + self.position(grid)
+        start = self.summary + summed[:, :1]
+        fused: Tensor = self.norm(self.fuse(torch.cat([start, grid.flatten(2).transpose(1, 2)], 1)))
+        return fused
+
+    def _low_level(self, low: LowLevelFeatures, tiles: Tensor | None) -> Tensor:
+        logits = self.low_level_head(_statistics(low.coarse))
+        if tiles is None or tiles.shape[1] == 0:
+            return torch.as_tensor(logits)
+        coarse = self.stream(tiles.flatten(0, 1)).coarse
+        native = self.low_level_head(_statistics(coarse)).unflatten(0, tiles.shape[:2])
+        return torch.cat([logits[:, None], native], 1).mean(1)
+
+
+def _statistics(coarse: Tensor) -> Tensor:
+    """Mean and standard deviation over the grid, `[B, 2C]`."""
+    flat = coarse.flatten(2)
+    return torch.cat([flat.mean(2), flat.std(2)], 1)

@@ -1,0 +1,70 @@
+"""Losses of the detection parts; every one ignores the samples it has no label for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vlm_forensics.model.adapter import AdapterOutput
+
+IGNORE = -100
+
+
+def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of `[B, C]` logits; 0 when every label is `IGNORE`."""
+    if not bool((labels != IGNORE).any()):
+        return logits.sum() * 0
+    return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, label_smoothing=0.05)
+
+
+def mask_loss(logits: Tensor, masks: Tensor, known: Tensor) -> Tensor:
+    """Binary cross-entropy plus dice (Milletari et al. 2016) over the samples with a known mask.
+
+    Args:
+        logits: `[B, h, w]`.
+        masks: `[B, h, w]` in [0, 1]; all zero for a real image.
+        known: `[B]` bool.
+    """
+    if not bool(known.any()):
+        return logits.sum() * 0
+    logits, masks = logits[known].float(), masks[known].float()
+    cross = F.binary_cross_entropy_with_logits(logits, masks)
+    altered = masks.flatten(1).sum(1) > 0
+    if not bool(altered.any()):
+        return cross
+    p, m = logits[altered].sigmoid().flatten(1), masks[altered].flatten(1)
+    dice = 1 - (2 * (p * m).sum(1) + 1) / (p.sum(1) + m.sum(1) + 1)
+    return cross + dice.mean()
+
+
+def tile_loss(logits: Tensor, masks: Tensor, known: Tensor) -> Tensor:
+    """Binary cross-entropy of `[B, 1, h, w]` cell logits against the masks' area averages."""
+    if not bool(known.any()):
+        return logits.sum() * 0
+    target = F.adaptive_avg_pool2d(masks[known][:, None].float(), logits.shape[-2:])
+    return F.binary_cross_entropy_with_logits(logits[known].float(), target)
+
+
+def detection_loss(
+    found: AdapterOutput, mask_logits: Tensor, targets: dict[str, Tensor], weights: dict[str, float]
+) -> dict[str, Tensor]:
+    """The weighted parts of the detection loss, by name.
+
+    `targets` holds `class_labels` [B], `operation_labels` [B], `masks` [B, h, w] and
+    `mask_known` [B]; `weights` one factor per part.
+    """
+    masks = F.adaptive_avg_pool2d(targets["masks"][:, None].float(), mask_logits.shape[-2:])[:, 0]
+    parts = {
+        "class": class_loss(found.class_logits, targets["class_labels"]),
+        "low_level": class_loss(found.low_level_logits, targets["class_labels"]),
+        "operation": class_loss(found.operation_logits, targets["operation_labels"]),
+        "mask": mask_loss(mask_logits, masks, targets["mask_known"]),
+        "tile": tile_loss(found.tile_logits, masks, targets["mask_known"]),
+    }
+    return {name: weights[name] * part for name, part in parts.items()}
+
+
+def total(parts: dict[str, Tensor]) -> Tensor:
+    """The sum of the parts."""
+    return torch.stack(list(parts.values())).sum()

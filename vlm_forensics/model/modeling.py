@@ -1,0 +1,166 @@
+"""The assembled model: a stock image-text backbone, the detection adapter and the mask decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageTextToText,
+    GenerationConfig,
+    PreTrainedModel,
+)
+from transformers.utils import ModelOutput
+
+from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
+from vlm_forensics.model.config import CLASSES, VlmForensicsConfig
+from vlm_forensics.model.losses import class_loss, detection_loss, total
+from vlm_forensics.model.mask_decoder import MaskDecoder
+
+LOSS_WEIGHTS = {"language": 1.0, "text_class": 0.5, "class": 1.0, "low_level": 0.3,
+                "operation": 0.5, "mask": 1.0, "tile": 0.5}  # fmt: skip
+
+
+class Detection(NamedTuple):
+    """What the model sees without its language model."""
+
+    adapter: AdapterOutput
+    image_tokens: Tensor  # [B, T, text_hidden]
+    mask_logits: Tensor  # [B, h/4, w/4] under the default prompt
+
+
+@dataclass
+class VlmForensicsOutput(ModelOutput):  # type: ignore[misc]
+    """Losses and logits of one training or scoring pass."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    """`[B, L, vocabulary]`"""
+    class_logits: Tensor | None = None
+    """`[B, 3]` of the detection adapter."""
+    text_class_logits: Tensor | None = None
+    """`[B, 3]` read from `[CLS]`'s hidden state."""
+    mask_logits: Tensor | None = None
+    """`[B, h/4, w/4]`, prompted by `[SEG]` where the text holds one."""
+    parts: dict[str, Tensor] | None = None
+    """Weighted losses by name."""
+
+
+class VlmForensicsModel(PreTrainedModel):  # type: ignore[misc]
+    """Any `AutoModelForImageTextToText` backbone that offers `get_image_features`, plus our parts.
+
+    Example:
+        >>> model = VlmForensicsModel.from_pretrained(folder)  # doctest: +SKIP
+        >>> found = model.detect(pixel_values, overview)  # doctest: +SKIP
+    """
+
+    config_class = VlmForensicsConfig
+    base_model_prefix = "vlm_forensics"
+    main_input_name = "input_ids"
+
+    def __init__(self, config: VlmForensicsConfig) -> None:
+        super().__init__(config)
+        self.backbone = AutoModelForImageTextToText.from_config(config.backbone_config)
+        self.adapter = DetectionAdapter(config)
+        self.mask_decoder = MaskDecoder(config)
+        self.text_class_head = nn.Linear(config.text_hidden_size, len(CLASSES))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """The parts initialise themselves when they are built."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The token embeddings of the language model."""
+        embeddings: nn.Module = self.backbone.get_input_embeddings()
+        return embeddings
+
+    def detect(self, pixel_values: Tensor, overview: Tensor, tiles: Tensor | None = None) -> Detection:
+        """Runs vision tower, adapter and mask decoder.
+
+        Args:
+            pixel_values: input of the backbone's vision tower.
+            overview: `[B, 3, h, w]` RGB in 0..255, h and w multiples of 16, the same picture.
+            tiles: `[B, N, 3, s, s]` native-resolution tiles, RGB in 0..255.
+        """
+        seen = self.backbone.get_image_features(pixel_values=pixel_values,
+                                                output_hidden_states=True, return_dict=True)  # fmt: skip
+        tokens = seen.pooler_output
+        if not isinstance(tokens, Tensor):
+            tokens = torch.stack(tuple(tokens))
+        shallow = [seen.hidden_states[i].to(overview.dtype) for i in self.config.shallow_layers]
+        found = self.adapter(shallow, overview, tiles)
+        return Detection(found, tokens, self.mask_decoder(found.grid, found.fine))
+
+    def embed(self, input_ids: Tensor, found: Detection) -> Tensor:
+        """Token embeddings `[B, L, text_hidden]` with image and evidence tokens in their places."""
+        embeds = self.get_input_embeddings()(input_ids)
+        for token, features in (
+            (self.config.backbone_config.image_token_id, found.image_tokens),
+            (self.config.evidence_token_id, found.adapter.evidence),
+        ):
+            place = (input_ids == token)[..., None].expand_as(embeds)
+            embeds = embeds.masked_scatter(place, features.to(embeds.dtype))
+        return torch.as_tensor(embeds)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, overview: Tensor,
+        labels: Tensor | None = None, targets: dict[str, Tensor] | None = None, **_: Any,
+    ) -> VlmForensicsOutput:  # fmt: skip
+        """One pass over prompts with answers; `targets` as in `losses.detection_loss`."""
+        found = self.detect(pixel_values, overview)
+        out = self.backbone(inputs_embeds=self.embed(input_ids, found), attention_mask=attention_mask,
+                            labels=labels, output_hidden_states=True)  # fmt: skip
+        hidden = out.hidden_states[-1].to(overview.dtype)
+        text_class = self.text_class_head(self.hidden_at(hidden, input_ids, self.config.cls_token_id))
+        prompt = self.hidden_at(hidden, input_ids, self.config.seg_token_id)
+        mask_logits = self.mask_decoder(found.adapter.grid, found.adapter.fine, prompt)
+        parts = self._losses(found, out.loss, text_class, mask_logits, targets)
+        return VlmForensicsOutput(
+            loss=total(parts) if parts else None, logits=out.logits,
+            class_logits=found.adapter.class_logits, text_class_logits=text_class,
+            mask_logits=mask_logits, parts=parts or None,
+        )  # fmt: skip
+
+    def _losses(
+        self, found: Detection, language: Tensor | None, text_class: Tensor, mask_logits: Tensor,
+        targets: dict[str, Tensor] | None,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        parts: dict[str, Tensor] = {}
+        if language is not None:
+            parts["language"] = LOSS_WEIGHTS["language"] * language
+        if targets is not None:
+            text_loss = class_loss(text_class, targets["class_labels"])
+            parts["text_class"] = LOSS_WEIGHTS["text_class"] * text_loss
+            parts |= detection_loss(found.adapter, mask_logits, targets, LOSS_WEIGHTS)
+        return parts
+
+    @staticmethod
+    def hidden_at(hidden: Tensor, input_ids: Tensor, token: int) -> Tensor:
+        """Sum of the hidden states `[B, D]` where `token` stands; zero where it does not."""
+        where = (input_ids == token)[..., None].to(hidden.dtype)
+        return (hidden * where).sum(1)
+
+    @torch.inference_mode()
+    def generate_text(
+        self, input_ids: Tensor, attention_mask: Tensor, found: Detection, *, max_new_tokens: int
+    ) -> Tensor:
+        """Greedy continuation `[B, new]` of the prompts."""
+        settings = GenerationConfig(
+            max_new_tokens=max_new_tokens, do_sample=False, repetition_penalty=1.0,
+            eos_token_id=self.config.get_text_config().eos_token_id,
+            pad_token_id=self.config.get_text_config().eos_token_id,
+        )  # fmt: skip
+        ids: Tensor = self.backbone.generate(
+            inputs_embeds=self.embed(input_ids, found), attention_mask=attention_mask,
+            generation_config=settings,
+        )  # fmt: skip
+        return ids
+
+
+AutoConfig.register("vlm_forensics", VlmForensicsConfig)
+AutoModel.register(VlmForensicsConfig, VlmForensicsModel)
+AutoModelForImageTextToText.register(VlmForensicsConfig, VlmForensicsModel)
