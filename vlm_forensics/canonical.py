@@ -24,7 +24,7 @@ _SRGB_TOLERANCE = 2
 """A profile that moves no probe colour by more than this many levels is taken as sRGB."""
 
 
-class UnusablePixels(Exception):
+class UnusablePixelsError(Exception):
     """The pixels have no defined brightness (NaN or infinity)."""
 
 
@@ -36,7 +36,7 @@ def to_rgb(image: Image.Image, note: Note) -> Image.Image:
         note: called once for each rule that applied.
 
     Raises:
-        UnusablePixels: a floating-point image holds NaN or infinity.
+        UnusablePixelsError: a floating-point image holds NaN or infinity.
     """
     image, alpha = _split_alpha(image, note)
     if image.mode in _DEEP_MODES:
@@ -98,7 +98,7 @@ def _scaled_to_8_bits(image: Image.Image, note: Note) -> Image.Image:
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise UnusablePixels
+        raise UnusablePixelsError
     if image.mode == "F":
         bottom, top = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     else:
@@ -120,7 +120,7 @@ def _to_srgb(image: Image.Image, note: Note) -> Image.Image:
     if image.mode == "CMYK":
         way = "its ICC profile" if converted else "the plain formula, as it has no usable profile"
         note("cmyk_converted", f"CMYK was converted to RGB with {way}")
-    elif image.mode == "LAB" and not converted:
+    elif image.mode == "LAB":
         note("lab_converted", "CIE L*a*b* was converted to sRGB")
     elif image.mode not in ("RGB", "L", "LAB") and not converted:
         note("mode_converted", f"colour mode {image.mode} was converted to RGB")

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from vlm_forensics.canonical import UnusablePixels, to_rgb
+from vlm_forensics.canonical import UnusablePixelsError, to_rgb
 from vlm_forensics.containers import bits_per_channel, container_end, sniff
 
 _TEXT_LIMIT = 65_536
@@ -63,7 +63,7 @@ class Limits:
     """After this long the worker is killed."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The file is refused; `code` is one of `errors.InputError`."""
 
     def __init__(self, code: str, *, width: int = 0, height: int = 0) -> None:
@@ -102,22 +102,22 @@ def decode(data: bytes, limits: Limits) -> Decoded:
         limits: the gates; size of grid is checked before pixels are decoded.
 
     Raises:
-        Refused: for every reason a file cannot be used, and only this.
+        RefusedError: for every reason a file cannot be used, and only this.
     """
     format_name = sniff(data)
     if format_name is None:
-        raise Refused("unsupported_format")
+        raise RefusedError("unsupported_format")
     try:
         return _decode(data, format_name, limits)
-    except Refused:
+    except RefusedError:
         raise
     except MemoryError:
-        raise Refused("decode_memory") from None
+        raise RefusedError("decode_memory") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise Refused("too_many_pixels") from None
+        raise RefusedError("too_many_pixels") from None
     # The decode boundary: Pillow raises at least seven unrelated types on malformed files.
     except Exception as error:
-        raise Refused(_code_of(error, data, format_name)) from None
+        raise RefusedError(_code_of(error, data, format_name)) from None
 
 
 def _decode(data: bytes, format_name: str, limits: Limits) -> Decoded:
@@ -173,13 +173,13 @@ def _gate(image: Image.Image, limits: Limits) -> None:
     """Refuse by the header, before a pixel is decoded."""
     width, height = image.size
     if width * height > limits.max_pixels:
-        raise Refused("too_many_pixels", width=width, height=height)
+        raise RefusedError("too_many_pixels", width=width, height=height)
     if min(width, height) < limits.min_side:
-        raise Refused("too_small", width=width, height=height)
+        raise RefusedError("too_small", width=width, height=height)
     tags = getattr(image, "tag_v2", {})
     if _DNG_VERSION in tags or tags.get(_NEW_SUBFILE_TYPE) == 1:
         # Camera raw files are TIFFs whose first page is a thumbnail: not the picture to judge.
-        raise Refused("unsupported_format")
+        raise RefusedError("unsupported_format")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -230,7 +230,7 @@ def _note_container(data: bytes, frames: int, decoded: Decoded) -> None:
 
 def _code_of(error: Exception, data: bytes, format_name: str) -> str:
     """The code for what a decoder raised; its text is looked at and never passed on."""
-    if isinstance(error, UnusablePixels):
+    if isinstance(error, UnusablePixelsError):
         return "decode_failed"
     end = container_end(data, format_name)
     cut = end is not None and end > len(data)
@@ -296,7 +296,7 @@ def _answer(data: bytes, limits: Limits) -> tuple[dict[str, Any], bytes]:
         pixels, decoded.rgb = decoded.rgb, b""
         header = {name: value for name, value in asdict(decoded).items() if name != "rgb"}
         return header, pixels
-    except Refused as refused:
+    except RefusedError as refused:
         return {
             "refused": refused.code,
             "width": refused.width,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vlm_forensics.canonical import CANONICALISATION
 from vlm_forensics.containers import FORMATS, sniff
-from vlm_forensics.decoding import Decoded, Limits, Refused
+from vlm_forensics.decoding import Decoded, Limits, RefusedError
 from vlm_forensics.errors import InputError
 from vlm_forensics.report import ImageFacts, Notice
 from vlm_forensics.sandbox import decode_isolated
@@ -137,7 +137,7 @@ class EvidenceImage:
         _gate_bytes(data, name, limits)
         try:
             decoded = decode_isolated(data, limits)
-        except Refused as refused:
+        except RefusedError as refused:
             raise _input_error(refused, name, limits) from None
         return cls._of(data, name, decoded)
 
@@ -184,7 +184,7 @@ def _gate_bytes(data: bytes, name: str, limits: Limits) -> None:
     if len(data) > limits.max_bytes:
         raise _too_large(name, limits)
     if sniff(data) is None:
-        raise _input_error(Refused("unsupported_format"), name, limits)
+        raise _input_error(RefusedError("unsupported_format"), name, limits)
 
 
 def _too_large(name: str, limits: Limits) -> InputError:
@@ -228,7 +228,7 @@ def _gate_kind(status: os.stat_result, name: str, limits: Limits) -> None:
         raise _too_large(name, limits)
 
 
-def _input_error(refused: Refused, name: str, limits: Limits) -> InputError:
+def _input_error(refused: RefusedError, name: str, limits: Limits) -> InputError:
     """The error a user meets, worded here and never by a decoder."""
     size = f"{refused.width}x{refused.height} pixels" if refused.width else "too many pixels"
     messages = {

@@ -62,7 +62,7 @@ def regions(
     max_regions: int = 5,
     min_area_fraction: float = 0.0005,
 ) -> list[Region]:
-    """The connected places of a heat map, heaviest first, named r1, r2 …
+    """The connected places of a heat map, heaviest first, named r1, r2 and so on.
 
     Args:
         heatmap: `[H, W]` in [0, 1], stored grid.

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vlm_forensics.containers import FORMATS
-from vlm_forensics.decoding import Decoded, Limits, Refused
+from vlm_forensics.decoding import Decoded, Limits, RefusedError
 
 _START = "import sys; sys.path += sys.argv[2:]; from vlm_forensics.decoding import main; main()"
 _KEPT_ENVIRONMENT = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -38,7 +38,7 @@ def decode_isolated(data: bytes, limits: Limits) -> Decoded:
     """What `decoding.decode` returns for these bytes, computed in a limited worker process.
 
     Raises:
-        Refused: as `decoding.decode`, or decode_timeout, decode_memory, decode_failed when the
+        RefusedError: as `decoding.decode`, or decode_timeout, decode_memory, decode_failed when the
             worker was stopped.
     """
     with _spawn(limits) as process:
@@ -54,8 +54,8 @@ def decode_isolated(data: bytes, limits: Limits) -> Decoded:
     if isinstance(answer, Decoded):
         return answer
     if expired.is_set():
-        raise Refused("decode_timeout")
-    raise answer or Refused(_code_of_exit(process.returncode))
+        raise RefusedError("decode_timeout")
+    raise answer or RefusedError(_code_of_exit(process.returncode))
 
 
 def _spawn(limits: Limits) -> subprocess.Popen[bytes]:
@@ -92,13 +92,13 @@ def _expire(process: subprocess.Popen[bytes], expired: threading.Event) -> None:
 
 def _exchange(
     process: subprocess.Popen[bytes], data: bytes, limits: Limits
-) -> Decoded | Refused | None:
+) -> Decoded | RefusedError | None:
     """Send the file, take the answer; None when the worker died or spoke nonsense.
 
     The worker reads everything before it writes, so sending first cannot block for ever.
     """
-    assert process.stdin is not None  # noqa: S101 - both are pipes by construction
-    assert process.stdout is not None  # noqa: S101
+    assert process.stdin is not None
+    assert process.stdout is not None
     with contextlib.suppress(BrokenPipeError, OSError):
         process.stdin.write(data)
     with contextlib.suppress(BrokenPipeError, OSError):
@@ -125,15 +125,15 @@ def _read_header(stream: IO[bytes]) -> dict[str, Any]:
     return header
 
 
-def _refusal(header: dict[str, Any]) -> Refused:
+def _refusal(header: dict[str, Any]) -> RefusedError:
     code = header["refused"] if header["refused"] in _CODES else "decode_failed"
-    return Refused(code, width=int(header["width"]), height=int(header["height"]))
+    return RefusedError(code, width=int(header["width"]), height=int(header["height"]))
 
 
 def _read_decoded(header: dict[str, Any], stream: IO[bytes], limits: Limits) -> Decoded:
     """The worker's answer, with every value checked again on this side."""
     width, height = int(header["width"]), int(header["height"])
-    if not (0 < width and 0 < height and width * height <= limits.max_pixels):
+    if min(width, height) < 1 or width * height > limits.max_pixels:
         raise ValueError("grid out of bounds")
     if header["format"] not in FORMATS or header["orientation"] not in range(1, 9):
         raise ValueError("unknown format or orientation")
