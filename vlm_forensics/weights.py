@@ -154,6 +154,12 @@ def cached_folder(name: Name) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def mini_folder() -> Path | None:
+    """The trained weights of the built-in default, shipped in the package; None if absent."""
+    folder = Path(__file__).resolve().parent / "weights_mini"
+    return folder if (folder / "config.json").is_file() else None
+
+
 def read_manifest(name: Name, folder: Path) -> dict[str, dict[str, Any]]:
     """File name → {"sha256", "bytes"} as recorded when the folder was made.
 
@@ -189,6 +195,11 @@ def digests(folder: Path) -> dict[str, str]:
     return {name: entry[2] for name, entry in fresh.items()}
 
 
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder; 0 if there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def _folder(name: Name) -> Path:
     return cache_folder() / "base" / f"{name}-v{conversion.VERSION}"
 
@@ -197,7 +208,7 @@ def _build(name: Name, *, offline: bool, progress: bool) -> Path:
     """Obtain, convert, write the manifest, and put the folder in place in one rename."""
     base, final = BASE_WEIGHTS[name], _folder(name)
     downloads = cache_folder() / "downloads" / name
-    offline = offline or _offline_asked()
+    offline = offline or offline_asked()
     show = progress and sys.stderr.isatty()
     with disk_guard():
         if shutil.disk_usage(_existing_parent(final)).free < base.working_bytes:
@@ -205,6 +216,8 @@ def _build(name: Name, *, offline: bool, progress: bool) -> Path:
         final.parent.mkdir(parents=True, exist_ok=True)
         if not offline:
             _announce(name, final, show)
+        for left in final.parent.glob(f".{name}-*"):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
         file, place = obtain(base.source, downloads, offline=offline, show=show)
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=final.parent) as scratch:
             made = Path(scratch, "made")
@@ -260,7 +273,7 @@ def _corrupt(name: Name, why: str) -> WeightsError:
     )
 
 
-def _offline_asked() -> bool:
+def offline_asked() -> bool:
     """Whether the environment forbids the network."""
     yes = {"1", "true", "yes", "on"}
     return any(os.environ.get(key, "").lower() in yes for key in ("VLMF_OFFLINE", "HF_HUB_OFFLINE"))
