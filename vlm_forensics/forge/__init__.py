@@ -1,0 +1,74 @@
+"""Training samples whose forgery is known: a photograph in, an altered one with its mask out.
+
+Example:
+    >>> sample = forge(photo, donor, Operation.SPLICE, seed=7)
+    >>> sample.mask.mean(), sample.params["scale"]
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import zlib
+from functools import cache
+
+import numpy as np
+
+from vlm_forensics.forge.annotate import describe
+from vlm_forensics.forge.base import ForgedSample, ForgeOperation, NothingAlteredError, Rgb
+from vlm_forensics.taxonomy import Operation
+
+__all__ = [
+    "ForgeOperation",
+    "ForgedSample",
+    "NothingAlteredError",
+    "all_operations",
+    "describe",
+    "forge",
+    "get",
+]
+
+
+@cache
+def all_operations() -> tuple[ForgeOperation, ...]:
+    """Every operation that has a file in this folder, in the order of the taxonomy."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    found = {cls.operation: cls() for cls in _concrete(ForgeOperation)}
+    return tuple(found[operation] for operation in Operation if operation in found)
+
+
+def get(operation: Operation) -> ForgeOperation:
+    """The operation of this name.
+
+    Raises:
+        KeyError: the forge cannot make it (`full_generation` needs real generators).
+    """
+    for candidate in all_operations():
+        if candidate.operation is operation:
+            return candidate
+    known = ", ".join(candidate.operation for candidate in all_operations())
+    raise KeyError(f"the forge has no operation {operation}; it has {known}")
+
+
+def forge(photo: Rgb, donor: Rgb, operation: Operation, seed: int) -> ForgedSample:
+    """One altered copy of `photo`; the same arguments give the same bytes.
+
+    Args:
+        photo: `[H, W, 3]` uint8, at least 32 px a side.
+        donor: another photograph of any size, for operations that need foreign pixels.
+        operation: what to do; any but `full_generation`.
+        seed: ≥ 0; each operation draws its own stream from it.
+
+    Raises:
+        NothingAlteredError: the photo is too flat for this operation; take another.
+        WeightsError: the operation needs a network whose weights are missing.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(operation.encode())])
+    return get(operation).apply(photo, donor, rng)
+
+
+def _concrete(cls: type[ForgeOperation]) -> list[type[ForgeOperation]]:
+    children = [leaf for child in cls.__subclasses__() for leaf in _concrete(child)]
+    own = [cls] if cls.__module__.startswith(__name__) and "operation" in vars(cls) else []
+    return own + children
