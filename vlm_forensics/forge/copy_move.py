@@ -57,7 +57,7 @@ def _pick(photo: Rgb, rng: np.random.Generator) -> tuple[Mask, str]:
         region = shapes.find_object(photo, rng)
         if region is not None and MIN_AREA <= region.mean() <= _MAX_COPY:
             return region, "object"
-    return shapes.draw_region(photo.shape[:2], log_uniform(rng, MIN_AREA, _MAX_COPY), rng)
+    return shapes.draw_region(photo, log_uniform(rng, MIN_AREA, _MAX_COPY), rng)
 
 
 def _destination(mask: Mask, source: Mask, rng: np.random.Generator) -> tuple[int, int] | None:

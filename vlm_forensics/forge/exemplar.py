@@ -57,7 +57,8 @@ def _fill_window(work: Rgb, todo: Mask, half: int) -> bool:
 
 def _edge_strength(image: Rgb) -> NDArray[np.float32]:
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return np.hypot(cv2.Sobel(luma, -1, 1, 0), cv2.Sobel(luma, -1, 0, 1))
+    strength: NDArray[np.float32] = np.hypot(cv2.Sobel(luma, -1, 1, 0), cv2.Sobel(luma, -1, 0, 1))
+    return strength
 
 
 def _next_centre(todo: Mask, edges: NDArray[np.float32], side: int) -> tuple[int, int]:

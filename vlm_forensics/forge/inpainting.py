@@ -49,7 +49,7 @@ def _hole(photo: Rgb, largest: float, rng: np.random.Generator) -> tuple[Mask, s
                 return cv2.dilate(region.astype(np.uint8), np.ones((5, 5))).astype(bool), "object"
         case "strokes":
             return shapes.draw_strokes(size, min(area, 0.08), rng), "strokes"
-    return shapes.draw_region(size, area, rng)
+    return shapes.draw_region(photo, area, rng)
 
 
 def _fill(photo: Rgb, hole: Mask, method: str, rng: np.random.Generator) -> Rgb | None:

@@ -80,7 +80,8 @@ def feathered(mask: Mask, width: float) -> FloatImage:
     inside = cv2.distanceTransform(binary, cv2.DIST_L2, 5) - 0.5
     outside = cv2.distanceTransform(1 - binary, cv2.DIST_L2, 5) - 0.5
     signed = np.where(mask, inside, -outside)
-    return np.clip(0.5 + signed / (2 * width), 0, 1).astype(np.float32)
+    opacity: FloatImage = np.clip(0.5 + signed / (2 * width), 0, 1).astype(np.float32)
+    return opacity
 
 
 def composite(photo: Rgb, layer: Rgb, opacity: FloatImage) -> Rgb:
@@ -105,13 +106,14 @@ def match_colour(image: Rgb, inside: Mask, reference: Rgb, around: Mask) -> Rgb:
     ratio = np.clip(goal.std(axis=0) / (own.std(axis=0) + 1e-3), 0.6, 1.6)
     moved = (lab - own.mean(axis=0)) * ratio + goal.mean(axis=0)
     rgb = cv2.cvtColor(moved.astype(np.float32), cv2.COLOR_Lab2RGB)
-    return np.rint(rgb.clip(0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(rgb.clip(0, 1) * 255), np.uint8)
 
 
 def recompress(image: Rgb, quality: int) -> Rgb:
     """The image after one JPEG round trip."""
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def add_noise(image: Rgb, sigma: float, rng: np.random.Generator) -> Rgb:

@@ -10,14 +10,41 @@ from vlm_forensics.forge.base import Mask, Rgb
 
 OUTLINES = ("blob", "polygon", "ellipse", "rectangle")
 _OUTLINE_ODDS = (0.5, 0.2, 0.2, 0.1)
-_GRABCUT_SIDE = 160
-"""Objects are sought on a small copy: fast, and the outline is smoothed on the way back up."""
+_SEGMENT_ODDS = 0.4
+_RECTANGLES = 4
+_SEARCH_SIDE = 128
+"""Objects and edges are sought on a small copy; the outline is smoothed on the way back up."""
 
 
-def draw_region(size: tuple[int, int], area: float, rng: np.random.Generator) -> tuple[Mask, str]:
-    """A filled outline of a random kind that covers about `area` (a share) of `size` = (H, W)."""
+def draw_region(photo: Rgb, area: float, rng: np.random.Generator) -> tuple[Mask, str]:
+    """A region of about `area` (a share), and its kind: follows edges or ignores the content."""
+    if rng.random() < _SEGMENT_ODDS:
+        return draw_segment(photo, area, rng), "segment"
     kind = str(rng.choice(OUTLINES, p=_OUTLINE_ODDS))
-    return draw_outline(kind, size, area, rng), kind
+    return draw_outline(kind, photo.shape[:2], area, rng), kind
+
+
+def draw_segment(photo: Rgb, area: float, rng: np.random.Generator) -> Mask:
+    """A watershed basin between edges of the photo (Meyer 1992), roughly of size `area`.
+
+    Basins grow from jittered seeds, one for each part of that size.
+    """
+    small = _small_copy(photo)
+    height, width = small.shape[:2]
+    columns = max(2, round(np.sqrt(width / height / area)))
+    rows = max(2, round(np.sqrt(height / width / area)))
+    seeds = np.zeros((height, width), np.int32)
+    for label in range(rows * columns):
+        y, x = divmod(label, columns)
+        v = (y + rng.uniform(0.15, 0.85)) * height / rows
+        u = (x + rng.uniform(0.15, 0.85)) * width / columns
+        cv2.circle(seeds, (int(u), int(v)), 2, label + 1, cv2.FILLED)
+    smooth = cv2.medianBlur(small, 5)
+    basins = cv2.watershed(np.ascontiguousarray(smooth), seeds)
+    chosen = basins == rng.integers(1, rows * columns + 1)
+    # The watershed's own lines are one pixel of nobody's land.
+    chosen = cv2.dilate(chosen.astype(np.uint8), np.ones((3, 3)))
+    return _enlarge(chosen, photo.shape[:2])
 
 
 def draw_outline(kind: str, size: tuple[int, int], area: float, rng: np.random.Generator) -> Mask:
@@ -53,28 +80,39 @@ def draw_strokes(size: tuple[int, int], area: float, rng: np.random.Generator) -
 
 
 def find_object(photo: Rgb, rng: np.random.Generator) -> Mask | None:
-    """The object inside a random rectangle by GrabCut (Rother et al. 2004); None if there is none.
+    """An object inside a random rectangle by GrabCut (Rother et al. 2004); None if none is found.
 
     A cut is taken for an object when it fills a fair part of the rectangle, is compact and mostly
-    keeps clear of the rectangle's rim.
+    keeps clear of the rectangle's rim. Four rectangles are tried.
     """
+    small = _small_copy(photo)
+    for _ in range(_RECTANGLES):
+        box = _random_box(small.shape[:2], rng)
+        found = _grab(small, box, int(rng.integers(2**31 - 1)))
+        if _is_object(found, box):
+            return _enlarge(found, photo.shape[:2])
+    return None
+
+
+def _small_copy(photo: Rgb) -> Rgb:
     height, width = photo.shape[:2]
-    shrink = min(1.0, _GRABCUT_SIDE / max(height, width))
-    small = cv2.resize(photo, (max(8, round(width * shrink)), max(8, round(height * shrink))),
-                       interpolation=cv2.INTER_AREA)  # fmt: skip
-    box = _random_box(small.shape[:2], rng)
-    found = _grab(small, box, int(rng.integers(2**31 - 1)))
-    if not _is_object(found, box):
-        return None
-    smooth = cv2.GaussianBlur(found.astype(np.float32), (0, 0), 1.0)
-    large = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_CUBIC)
+    shrink = min(1.0, _SEARCH_SIDE / max(height, width))
+    size = max(16, round(width * shrink)), max(16, round(height * shrink))
+    small: Rgb = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    return small
+
+
+def _enlarge(mask: Mask, size: tuple[int, int]) -> Mask:
+    """The mask at full size with its staircase smoothed away."""
+    smooth = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
+    large = cv2.resize(smooth, size[::-1], interpolation=cv2.INTER_CUBIC)
     return np.asarray(large >= 0.5)
 
 
 def _random_box(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int, int, int]:
     """Half the time around the middle, else anywhere; (x, y, w, h)."""
     height, width = size
-    w, h = (int(side * rng.uniform(0.35, 0.8)) for side in (width, height))
+    w, h = (int(side * rng.uniform(0.25, 0.75)) for side in (width, height))
     if rng.random() < 0.5:
         return (width - w) // 2, (height - h) // 2, w, h
     return int(rng.integers(1, width - w)), int(rng.integers(1, height - h)), w, h
@@ -103,13 +141,13 @@ def _grab(image: Rgb, box: tuple[int, int, int, int], seed: int) -> Mask:
 def _is_object(mask: Mask, box: tuple[int, int, int, int]) -> bool:
     x, y, w, h = box
     inside = mask[y : y + h, x : x + w]
-    if not 0.15 <= inside.mean() <= 0.8:
+    if not 0.15 <= inside.mean() <= 0.85:
         return False
     rim = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL,
                                    cv2.CHAIN_APPROX_NONE)  # fmt: skip
     hull = cv2.contourArea(cv2.convexHull(np.concatenate(contours)))
-    return bool(rim.mean() < 0.3 and mask.sum() >= 0.55 * hull)
+    return bool(rim.mean() < 0.42 and mask.sum() >= 0.5 * hull)
 
 
 def _unit_outline(kind: str, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -68,13 +68,13 @@ def _age(donor: Rgb, rng: np.random.Generator) -> tuple[Rgb, Params]:
 
 def _pick(photo: Rgb, donor: Rgb, scale: float, rng: np.random.Generator) -> tuple[Mask, str]:
     """An object of the donor where one is found, else a shape of the wanted final area."""
-    if rng.random() < 0.65:
+    if rng.random() < 0.75:
         region = shapes.find_object(donor, rng)
         if region is not None:
             return region, "object"
     wanted = log_uniform(rng, MIN_AREA, MAX_AREA) * photo.shape[0] * photo.shape[1] / scale**2
     share = min(0.4, wanted / (donor.shape[0] * donor.shape[1]))
-    return shapes.draw_region(donor.shape[:2], share, rng)
+    return shapes.draw_region(donor, share, rng)
 
 
 def _fit(region: Mask, photo: Rgb, scale: float) -> float | None:
