@@ -1,0 +1,84 @@
+"""Low-level forensic features, one file each, found by folder scan.
+
+    measure_all(image, ["npr", "ela"])["npr"].values
+
+A new feature is one new module here that holds a subclass of `Feature` with the module's name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import pkgutil
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+
+from vlm_forensics.features.base import Feature, Measurement, Pixels
+
+__all__ = ["all_features", "get", "measure_all", "names"]
+
+_log = logging.getLogger(__name__)
+_NOT_FEATURES = frozenset({"base", "contrast", "reference"})
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all features, in alphabetical order; imports none of them."""
+    return tuple(
+        sorted(
+            module.name
+            for module in pkgutil.iter_modules(__path__)
+            if not module.name.startswith("_") and module.name not in _NOT_FEATURES
+        )
+    )
+
+
+@cache
+def get(name: str) -> Feature:
+    """The feature of this name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if name not in names():
+        raise KeyError(f"no feature is called {name!r}; there are {', '.join(names())}")
+    module = import_module(f"{__name__}.{name}")
+    for _, member in inspect.getmembers(module, inspect.isclass):
+        if issubclass(member, Feature) and member.__module__ == module.__name__:
+            return member()
+    raise KeyError(f"the module {name!r} holds no feature")
+
+
+def all_features() -> tuple[Feature, ...]:
+    """All features, in the order of `names()`."""
+    return tuple(get(name) for name in names())
+
+
+def measure_all(image: Pixels, names: Sequence[str] | None = None) -> dict[str, Measurement]:
+    """Measurements by feature name; a feature that fails is reported and does not stop the rest.
+
+    Args:
+        image: At least 32 pixels on each side.
+        names: Which features, in this order; None for all.
+
+    Returns:
+        One measurement for each name. That of a failed feature has no `values` and no map, and
+        its caveat says what happened.
+
+    Raises:
+        KeyError: a name is unknown.
+    """
+    chosen = all_features() if names is None else tuple(get(name) for name in names)
+    return {feature.name: _measured(feature, image) for feature in chosen}
+
+
+def _measured(feature: Feature, image: Pixels) -> Measurement:
+    # Whatever goes wrong in one feature, the other nine and the report must survive it.
+    try:
+        return feature.measure(image)
+    except Exception as error:
+        _log.warning("feature %s failed: %s", feature.name, error, exc_info=True)
+        reason = f"not measured: {type(error).__name__}"
+        return Measurement(feature.name, {}, f"{feature.title} could not be measured.",
+                           caveats=(reason,))  # fmt: skip
