@@ -25,8 +25,9 @@ from vlm_forensics.errors import WeightsError
 from vlm_forensics.fetching import SourceFile, disk_full, disk_guard, file_sha256, obtain
 from vlm_forensics.safety import assert_safe, read_header, visible_files
 
-__all__ = ["BASE_WEIGHTS", "BaseWeights", "Name", "assert_safe", "cache_folder", "cached_folder",
-           "digests", "fetch", "resolve", "verify"]  # fmt: skip
+__all__ = ["BASE_WEIGHTS", "NAMES", "BaseWeights", "Name", "assert_safe", "cache_folder",
+           "cached_folder", "check_cheaply", "digests", "fetch", "folder_bytes", "mini_folder",
+           "offline_asked", "read_manifest", "resolve", "verify"]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def resolve(name: Name, *, offline: bool = False, progress: bool = True) -> Path
         with _locked(name):
             # Another process may have made it while this one waited for the lock.
             folder = cached_folder(name) or _build(name, offline=offline, progress=progress)
-    _check_cheaply(name, folder)
+    check_cheaply(name, folder)
     return folder
 
 
@@ -137,7 +138,7 @@ def verify(name: Name, *, progress: bool = True) -> dict[str, str]:
     if folder is None:
         raise WeightsError("weights_missing", f"{name} is not on this machine",
                            hint=f"vlmf models fetch {name}")  # fmt: skip
-    _check_cheaply(name, folder)
+    check_cheaply(name, folder)
     expected = {file: entry["sha256"] for file, entry in read_manifest(name, folder).items()}
     total = sum((folder / file).stat().st_size for file in expected)
     with _bar(f"checking {name}", total, progress) as advance:
@@ -173,6 +174,23 @@ def read_manifest(name: Name, folder: Path) -> dict[str, dict[str, Any]]:
         raise _corrupt(name, "its manifest cannot be read") from error
 
 
+def check_cheaply(name: Name, folder: Path) -> None:
+    """Sizes against the manifest and the safetensors headers: some milliseconds.
+
+    Raises:
+        WeightsError: `weights_corrupt`.
+    """
+    for file, entry in read_manifest(name, folder).items():
+        path = folder / file
+        if not path.is_file() or path.stat().st_size != entry.get("bytes"):
+            raise _corrupt(name, f"{file} is missing or has another size")
+        if path.suffix == ".safetensors":
+            try:
+                read_header(path)
+            except WeightsError as error:
+                raise _corrupt(name, f"{file} has an unreadable header") from error
+
+
 def digests(folder: Path) -> dict[str, str]:
     """File path below `folder` → sha256, for the model record of a report.
 
@@ -193,6 +211,12 @@ def digests(folder: Path) -> dict[str, str]:
     if fresh != known:
         _remember(memory, fresh)
     return {name: entry[2] for name, entry in fresh.items()}
+
+
+def offline_asked() -> bool:
+    """Whether the environment forbids the network."""
+    yes = {"1", "true", "yes", "on"}
+    return any(os.environ.get(key, "").lower() in yes for key in ("VLMF_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def folder_bytes(folder: Path) -> int:
@@ -252,31 +276,12 @@ def _write_manifest(name: Name, folder: Path, place: str) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
 
 
-def _check_cheaply(name: Name, folder: Path) -> None:
-    """Sizes against the manifest and the safetensors headers: some milliseconds."""
-    for file, entry in read_manifest(name, folder).items():
-        path = folder / file
-        if not path.is_file() or path.stat().st_size != entry.get("bytes"):
-            raise _corrupt(name, f"{file} is missing or has another size")
-        if path.suffix == ".safetensors":
-            try:
-                read_header(path)
-            except WeightsError as error:
-                raise _corrupt(name, f"{file} has an unreadable header") from error
-
-
 def _corrupt(name: Name, why: str) -> WeightsError:
     return WeightsError(
         "weights_corrupt",
         f"the cached weights {name} are damaged: {why}",
         hint=f"vlmf models fetch --force {name}",
     )
-
-
-def offline_asked() -> bool:
-    """Whether the environment forbids the network."""
-    yes = {"1", "true", "yes", "on"}
-    return any(os.environ.get(key, "").lower() in yes for key in ("VLMF_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def _existing_parent(path: Path) -> Path:

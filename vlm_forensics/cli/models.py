@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlm_forensics.errors import WeightsError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vlm_forensics.weights import Name
 
 DEFAULT = "vlmf-mini"
@@ -110,7 +114,7 @@ def _base_facts(name: Name, *, check: bool, full: bool) -> dict[str, Any]:
         "name": name,
         "what": base.what,
         "licence": base.licence,
-        "state": "cached" if folder else "not fetched",
+        "state": _state(name, folder),
         "bytes": weights.folder_bytes(folder) if folder else base.source.bytes,
     }
     if not full:
@@ -128,6 +132,19 @@ def _base_facts(name: Name, *, check: bool, full: bool) -> dict[str, Any]:
     elif folder:
         facts["files"] = weights.digests(folder)
     return facts
+
+
+def _state(name: Name, folder: Path | None) -> str:
+    """One word from the cheap check."""
+    from vlm_forensics import weights
+
+    if folder is None:
+        return "not fetched"
+    try:
+        weights.check_cheaply(name, folder)
+    except WeightsError:
+        return "damaged"
+    return "cached"
 
 
 def _mini_facts(*, check: bool, full: bool) -> dict[str, Any]:
