@@ -7,13 +7,13 @@ y down, boxes as half-open `[x0, y0, x1, y1]`.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from vlm_forensics.taxonomy import Artifact, Strength, Verdict
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION: Final = "1.0"
 
 
 class _Part(BaseModel):
