@@ -159,6 +159,9 @@ _AREA = 18 * 18
 _FLAT = 3.0
 """Standard deviation, grey levels, below which a block repeats by chance."""
 _SHIFTS = 5
+_TEMPLATE = 32
+_SAME = 0.9
+"""Correlation from which a place shows the same content; a third place means a pattern."""
 _RIVALS = 3
 """Distinct shifts with half the votes of the best: so many mean a repeating texture."""
 
@@ -249,8 +252,20 @@ def _shift_clone(gray: Gray, dx: int, dy: int) -> Clone | None:
     if sizes[best] < _AREA or np.std(here[part]) < _FLAT:
         return None
     clone = _placed(part, gray.shape, dx, dy)
+    if _occurrences(gray, clone.a) > 2:
+        return None
     shared = 2 * np.count_nonzero(part) - np.count_nonzero(clone.area)
     return clone if shared <= _SHARED * np.count_nonzero(part) else None
+
+
+def _occurrences(gray: Gray, box: Box) -> int:
+    """How often the middle of this box is found in the image, itself included."""
+    (x0, y0, x1, y1), half = box, _TEMPLATE // 2
+    x, y = (x0 + x1) // 2, (y0 + y1) // 2
+    template = gray[max(y0, y - half) : min(y1, y + half), max(x0, x - half) : min(x1, x + half)]
+    score = cv2.matchTemplate(gray, template, cv2.TM_CCOEFF_NORMED)
+    peaks = (score == ndimage.maximum_filter(score, 9)) & (score > _SAME)
+    return int(ndimage.label(peaks, np.ones((3, 3)))[1])
 
 
 def _placed(part: NDArray[np.bool_], shape: tuple[int, ...], dx: int, dy: int) -> Clone:

@@ -25,7 +25,7 @@ class Contrast(NamedTuple):
     log2_ratio: float
     """log2(inside / outside), both raised by 1 % of the map's mean so that it stays finite."""
     effect: float
-    """Difference over the pooled deviation of the cells (1.4826 × MAD within each side)."""
+    """Difference over the pooled deviation of the cells (1.4826 * MAD within each side)."""
     cells: int
     """Cells inside; one or two are a weak basis."""
 

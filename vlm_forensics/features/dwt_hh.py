@@ -16,7 +16,7 @@ def hh(pixels: NDArray[Any]) -> FloatMap:
     """Level-1 HH band, equal to `pywt.dwt2(x, "bior1.3", "symmetric")[1][2]`.
 
     The high-pass analysis filter of bior1.3 has two taps, ±1/√2, so that the band is half the
-    diagonal difference of 2×2 blocks: a few array operations in place of a filter bank.
+    diagonal difference of 2x2 blocks: a few array operations in place of a filter bank.
 
     Args:
         pixels: `[H, W]`, any real type.

@@ -26,7 +26,7 @@ re-save qualities lowers both."""
 def difference_curves(sample: Sample) -> NDArray[np.float32]:
     """log2 change of each cell at each quality, `[len(QUALITIES), rows, cols]`.
 
-    The change is its variance inside each 8×8 unit: the mean of a unit jumps with the rounding of
+    The change is its variance inside each 8x8 unit: the mean of a unit jumps with the rounding of
     a single coefficient, which makes false ghosts of flat areas.
     """
     height, width = (side // 8 * 8 for side in sample.rgb.shape[:2])
@@ -75,7 +75,7 @@ class JpegGhost(Feature):
     look_for: ClassVar[str] = "A closed area, the shape of an object, with a ghost of one quality."
     ignore: ClassVar[str] = "Single scattered cells, flat and saturated areas."
     caution: ClassVar[str] = (
-        "Seen only if the area kept its place on the 8×8 grid, was compressed harder than the "
+        "Seen only if the area kept its place on the 8x8 grid, was compressed harder than the "
         "whole image later, and was not resized. Above 0.6 MP it is read from native tiles."
     )
 
@@ -100,5 +100,5 @@ class JpegGhost(Feature):
 
 
 def _smooth(response: FloatMap) -> FloatMap:
-    """Median of 3×3 cells: a ghost is an area, and single cells dip by chance."""
+    """Median of 3x3 cells: a ghost is an area, and single cells dip by chance."""
     return np.asarray(cv2.medianBlur(response, 3), np.float32)

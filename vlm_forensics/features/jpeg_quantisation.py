@@ -58,7 +58,7 @@ def match_tables(tables: dict[int, tuple[int, ...]]) -> TableMatch:
 
 
 class Grid(NamedTuple):
-    """The 8×8 block grid seen in the pixels."""
+    """The 8x8 block grid seen in the pixels."""
 
     strength: float
     """Excess of the cross difference on the grid lines over the median line, ≥ 0."""
@@ -126,7 +126,7 @@ class JpegQuantisation(Feature):
     family: ClassVar[Family] = "compression"
     detects: ClassVar[str] = (
         "The JPEG quality from the file's quantisation tables, or, in other formats, from the "
-        "8×8 grid and the multiples that DCT coefficients sit at (Fan & de Queiroz, 2003); the map "
+        "8x8 grid and the multiples that DCT coefficients sit at (Fan & de Queiroz, 2003); the map "
         "shows how visible the grid is."
     )
     look_for: ClassVar[str] = (
@@ -176,8 +176,8 @@ def _describe(
     if image.quantization:
         match = match_tables(image.quantization)
         kind = "the standard IJG tables of" if match.standard else "tables nearest to"
-        caveats = () if match.standard else (
-            "the tables are not standard IJG ones; the quality is that of the nearest",)  # fmt: skip
+        own = "the tables are not standard IJG ones; the quality is that of the nearest"
+        caveats = () if match.standard else (own,)
         text = f"The file uses {kind} JPEG quality {number(match.quality)}."
         return float(match.quality), match.standard, text, caveats
     quality = quality_from_pixels(patches, grid)

@@ -60,7 +60,7 @@ class NoiseLevel(Feature):
     )
 
     def measure(self, image: Pixels) -> Measurement:
-        """Median noise deviation in grey levels, and the share of blocks far off at 2×."""
+        """Median noise deviation in grey levels, and the share of blocks off by a factor of 2."""
         picture, grid = mosaic(image.rgb, BLOCK, _BUDGET, align=2)
         patches = blocks(luma(picture), grid)
         sigma = block_sigma(patches)
@@ -73,7 +73,7 @@ class NoiseLevel(Feature):
             self.name,
             {"sigma": median, "outlier_share": outliers, "spread": float(np.std(ratio))},
             f"The typical noise is {number(median)} grey levels; {outliers:.0%} of the blocks are "
-            "off by more than 2× for their brightness.",
+            "off by more than a factor of 2 for their brightness.",
             sigma,
             caveats=caveats,
         )

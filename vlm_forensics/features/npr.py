@@ -32,7 +32,7 @@ class Npr(Feature):
     title: ClassVar[str] = "Neighbouring pixel relationships (NPR)"
     family: ClassVar[Family] = "generation"
     detects: ClassVar[str] = (
-        "How far each pixel differs from its 2×2 neighbour, |x − up(down(x, ½))| with nearest "
+        "How far each pixel differs from its 2x2 neighbour, |x - up(down(x, ½))| with nearest "
         "neighbour, which the upsampling layers of generators change (Tan et al., CVPR 2024)."
     )
     look_for: ClassVar[str] = (

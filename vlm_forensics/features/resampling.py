@@ -52,7 +52,7 @@ def peak_ratios(power: NDArray[Any]) -> NDArray[np.float64]:
 def usable(ratio: NDArray[Any]) -> NDArray[np.bool_]:
     """Frequencies that can witness resampling, `[F]`.
 
-    The 8×8 grid of JPEG has periods of its own at all multiples of 1/8; they are left out where
+    The 8x8 grid of JPEG has periods of its own at all multiples of 1/8; they are left out where
     1/8 and 3/8 stand out, which no common scale factor makes.
 
     Args:
@@ -83,9 +83,9 @@ class Resampling(Feature):
         "from ordinary resizing and from camera demosaicing."
     )
     caution: ClassVar[str] = (
-        "Downscaling and JPEG below quality 90 hide it, and exact doubling leaves no period; factors "
-        "whose period falls on the 8×8 grid are skipped in JPEG-like images. Above 1.5 MP it is "
-        "read from native blocks spread over the image."
+        "Downscaling and JPEG below quality 90 hide it, exact doubling leaves no period, and "
+        "factors whose period falls on the 8x8 grid are skipped in JPEG-like images. Above 1.5 MP "
+        "it is read from native blocks spread over the image."
     )
 
     def measure(self, image: Pixels) -> Measurement:
@@ -101,7 +101,9 @@ class Resampling(Feature):
         peak, frequency = float(considered[axis, index]), float(index) / side
         values = {"peak": peak, "frequency": frequency, "jpeg_grid": float(not keep[-1])}
         caveats = () if side >= _BLOCK else ("too small for a clear spectrum",)
-        text = f"The strongest period of the residual stands {number(peak)}× above its spectrum"
+        text = (
+            f"The strongest period of the residual stands {number(peak)} times above its spectrum"
+        )
         text += f", at {number(frequency)} cycles per pixel."
         return Measurement(
             self.name, values, text, _block_map(image, frequency, bool(keep[-1])), caveats=caveats
@@ -130,4 +132,4 @@ def _block_map(image: Pixels, frequency: float, all_frequencies: bool) -> FloatM
 
 
 def _is_large(image: Pixels) -> bool:
-    return image.rgb.shape[0] * image.rgb.shape[1] > _BUDGET
+    return bool(image.rgb.shape[0] * image.rgb.shape[1] > _BUDGET)

@@ -20,7 +20,7 @@ _KV = np.array(
      [-1, 2, -2, 2, -1]], np.float32) / 12  # fmt: skip
 _EDGE = np.pad(np.array([[1, -2, 1]], np.float32) / 2, ((2, 2), (1, 1)))
 KERNELS: NDArray[np.float32] = np.stack([_KB, _KV, _EDGE])
-"""`[3, 5, 5]`: Ker–Böhme 3×3, its 5×5 form, second-order horizontal; each centre tap is −1."""
+"""`[3, 5, 5]`: Ker-Böhme 3x3, its 5x5 form, second-order horizontal; each centre tap is -1."""
 
 _BUDGET = 2_000_000
 

@@ -46,7 +46,7 @@ class Texture(Feature):
     family: ClassVar[Family] = "texture"
     detects: ClassVar[str] = (
         "Unlike noise in rich and poor texture: l_div, the summed neighbour difference in four "
-        "directions of each 32×32 patch, richest third against poorest (Zhong et al., PatchCraft, "
+        "directions of each 32x32 patch, richest third against poorest (Zhong et al., PatchCraft, "
         "2023)."
     )
     look_for: ClassVar[str] = (
@@ -62,7 +62,7 @@ class Texture(Feature):
     def measure(self, image: Pixels) -> Measurement:
         """log2 of rich over poor diversity, per pair of neighbours (grey levels, offset 0.1)."""
         picture, grid = mosaic(image.rgb, PATCH, _BUDGET, align=2)
-        level = diversity(blocks(luma(picture), grid)) / _pairs(PATCH)
+        level = diversity(blocks(luma(picture), grid)) / np.float32(_pairs(PATCH))
         poor, rich = _tails(level)
         contrast = float(np.log2((rich + 0.1) / (poor + 0.1)))
         few = level.size < 9
