@@ -38,5 +38,5 @@ def mask_boxes(mask: Mask) -> list[list[int]]:
 
 def _grid_box(part: np.ndarray[Any, Any], height: int, width: int) -> list[int]:
     x, y, w, h = (int(value) for value in part[:4])
-    return [x * GRID // width, y * GRID // height,
-            (x + w - 1) * GRID // width, (y + h - 1) * GRID // height]  # fmt: skip
+    last_x, last_y = ((x + w) * GRID - 1) // width, ((y + h) * GRID - 1) // height
+    return [x * GRID // width, y * GRID // height, last_x, last_y]

