@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vlm_forensics.cli import console, demo, env, models
+from vlm_forensics.cli import console, demo, env, inspect, models
 from vlm_forensics.cli import explain as explain_command
 from vlm_forensics.cli import verify as verify_command
 from vlm_forensics.errors import VlmfError
@@ -79,7 +79,8 @@ def vlmf(
 
 app.command(epilog=explain_command.EPILOG)(explain_command.explain)
 app.command(epilog=verify_command.EPILOG)(verify_command.verify)
-# INSPECT app.command(epilog=_examples("vlmf inspect photo.jpg"))(inspect.inspect)
+# INSPECT app.command(epilog=inspect.EPILOG)(inspect.inspect)
+app.command(epilog=inspect.EPILOG)(inspect.inspect)
 app.add_typer(
     models.app,
     name="models",
