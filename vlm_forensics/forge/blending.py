@@ -52,7 +52,7 @@ def _disturb(photo: Rgb, rng: np.random.Generator) -> tuple[Rgb, Params]:
     move[:, 2] += shift
     copy = cv2.warpAffine(photo, move, (width, height), flags=cv2.INTER_CUBIC,
                           borderMode=cv2.BORDER_REFLECT)  # fmt: skip
-    gain, offset = rng.uniform(0.85, 1.18, 3) * rng.uniform(0.85, 1.18), rng.uniform(-12, 12)
+    gain, offset = rng.uniform(0.93, 1.07, 3) * rng.uniform(0.85, 1.18), rng.uniform(-12, 12)
     copy = np.rint(copy * gain + offset).clip(0, 255).astype(np.uint8)
     copy, texture = _retouch(copy, rng)
     return copy, {"angle": round(angle, 2), "scale": round(scale, 3), "texture": texture,
