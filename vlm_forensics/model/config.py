@@ -37,7 +37,7 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[misc]
         self,
         backbone_config: PreTrainedConfig | dict[str, Any] | None = None,
         *,
-        shallow_layers: tuple[int, ...] = (6, 10),
+        shallow_layers: tuple[int, ...] = (4, 8),
         vision_hidden_size: int = 384,
         text_hidden_size: int = 576,
         adapter_size: int = 192,

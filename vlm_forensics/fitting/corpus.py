@@ -1,0 +1,130 @@
+"""The training corpus: equalised views, natural and forged, with every label that is known.
+
+Each sample is a `[SIDE, SIDE, 3]` picture after one JPEG whose quality is drawn from the same
+distribution for every class, so that compression tells nothing about the label.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_forensics.datasets.equalise import SIDE, recompress
+from vlm_forensics.fitting.views import Views
+from vlm_forensics.forge import forge
+from vlm_forensics.forge.base import NothingAlteredError
+from vlm_forensics.model.config import CLASSES, OPERATIONS
+from vlm_forensics.model.losses import IGNORE
+from vlm_forensics.taxonomy import Label, Operation
+
+QUALITIES = (60, 96)
+"""Range of the final JPEG quality of a training picture."""
+
+SOURCE_OPERATION = {
+    "bcmi_Image-Harmonization-Dataset-iHarmony4": Operation.SPLICE,
+    "bcmi_ObjectStitch-Image-Composition": Operation.SPLICE,
+    "antoinewdg_inpainting-detection": Operation.INPAINTING,
+    "aknemine_KeypointBasedCopyMoveForgery": Operation.COPY_MOVE,
+    "PPPW_poisson-image-editing": Operation.BLENDING,
+    "wuhuikai_GP-GAN": Operation.BLENDING,
+    "wuhuikai_FaceSwap": Operation.BLENDING,
+    "ctaverni_uadfv": Operation.BLENDING,
+    "ddvqa_ffpp_c40": Operation.BLENDING,
+}
+"""What is known to have been done in the tampered images of public sources."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """`N` training pictures and their labels."""
+
+    rgb: NDArray[np.uint8]  # [N, SIDE, SIDE, 3]
+    masks: NDArray[np.bool_]  # [N, SIDE, SIDE]
+    classes: NDArray[np.int64]
+    operations: NDArray[np.int64]  # IGNORE where unknown, and on real images
+    mask_known: NDArray[np.bool_]
+    source: NDArray[np.str_]
+    image: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+def plan(views: Views, forged: int, operations: list[Operation], seed: int) -> list[tuple[int, int, Operation | None]]:
+    """`(view, donor, operation)` of every sample: all views as they are, then `forged` forgeries.
+
+    Photos and donors of forgeries are real views, drawn with equal weight per source.
+    """
+    natural: list[tuple[int, int, Operation | None]] = [(i, i, None) for i in range(len(views))]
+    real = np.flatnonzero(views.label == Label.REAL)
+    counts = Counter(views.source[real].tolist())
+    weight = np.asarray([counts[s] ** -0.5 for s in views.source[real]])
+    rng = np.random.default_rng(seed)
+    pairs = rng.choice(real, (forged, 2), p=weight / weight.sum())
+    return natural + [(int(a), int(b), operations[k % len(operations)]) for k, (a, b) in enumerate(pairs)]
+
+
+def build(views: Views, out: Path, *, forged: int, operations: list[Operation], seed: int) -> Corpus:
+    """Forges and recompresses into `out` (kept and re-read when complete)."""
+    if not (out / "labels.npz").is_file():
+        _write(views, out, plan(views, forged, operations, seed), seed)
+    return load(out)
+
+
+def load(out: Path) -> Corpus:
+    """The corpus of a finished folder."""
+    labels = np.load(out / "labels.npz")
+    count = len(labels["classes"])
+    rgb, masks = (np.load(out / f"{name}.npy", mmap_mode="r")[:count] for name in ("rgb", "masks"))
+    return Corpus(rgb, masks, **{name: labels[name] for name in labels.files})
+
+
+def _write(views: Views, out: Path, steps: list[tuple[int, int, Operation | None]], seed: int) -> None:
+    from rich.progress import track
+
+    out.mkdir(parents=True, exist_ok=True)
+    shape = (len(steps), SIDE, SIDE)
+    rgb = np.lib.format.open_memmap(out / "rgb.npy", "w+", np.uint8, (*shape, 3))
+    masks = np.lib.format.open_memmap(out / "masks.npy", "w+", np.bool_, shape)
+    rows = []
+    for n, sample in enumerate(_samples(views, track(steps, "forging"), seed)):
+        pixels, masks[n], row = sample
+        quality = int(np.random.default_rng([seed, 7, n]).integers(*QUALITIES))
+        rgb[n] = recompress(pixels, quality).rgb
+        rows.append(row)
+    columns = [np.asarray(column) for column in zip(*rows, strict=True)]
+    names = ("classes", "operations", "mask_known", "source", "image")
+    np.savez(out / "labels.npz", **dict(zip(names, columns, strict=True)))
+
+
+def _samples(
+    views: Views, steps: Iterator[tuple[int, int, Operation | None]], seed: int
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[int, int, bool, str, str]]]:
+    for n, (i, donor, operation) in enumerate(steps):
+        source, image = str(views.source[i]), str(views.image[i])
+        if operation is None:
+            label = Label(views.label[i])
+            known = label is Label.REAL or (label is Label.TAMPERED and bool(views.has_mask[i]))
+            row = (CLASSES.index(label), _operation(label, source), known, source, image)
+            yield np.asarray(views.rgb[i]), np.asarray(views.masks[i]), row
+        else:
+            try:
+                made = forge(np.asarray(views.rgb[i]), np.asarray(views.rgb[donor]), operation, seed + n)
+            except NothingAlteredError:  # a flat photo: this sample is left out
+                continue
+            known = made.label is Label.TAMPERED
+            row = (CLASSES.index(made.label), OPERATIONS.index(operation), known, source, image)
+            yield made.rgb, made.mask, row
+
+
+def _operation(label: Label, source: str) -> int:
+    if label is Label.SYNTHETIC:
+        return OPERATIONS.index(Operation.FULL_GENERATION)
+    if label is Label.TAMPERED and source in SOURCE_OPERATION:
+        return OPERATIONS.index(SOURCE_OPERATION[source])
+    return IGNORE

@@ -1,0 +1,161 @@
+"""Stage A: adapter, mask decoder and heads on cached vision features.
+
+The vision tower and the language model stay untouched, so a step costs one small network; the
+loop is that of `transformers.Trainer` (checkpoints, resume, logs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
+from transformers import Trainer, TrainingArguments
+
+from vlm_forensics.fitting.corpus import Corpus
+from vlm_forensics.datasets.equalise import recompress
+from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
+from vlm_forensics.model.config import CLASSES, VlmForensicsConfig
+from vlm_forensics.model.inputs import to_tensor
+from vlm_forensics.model.losses import detection_loss, total
+from vlm_forensics.model.mask_decoder import MaskDecoder
+from vlm_forensics.model.modeling import LOSS_WEIGHTS
+
+
+class DetectionParts(nn.Module):
+    """Adapter and mask decoder, trained together on cached hidden states."""
+
+    def __init__(self, config: VlmForensicsConfig) -> None:
+        super().__init__()
+        self.adapter = DetectionAdapter(config)
+        self.mask_decoder = MaskDecoder(config)
+
+    def detect(self, shallow: Tensor, overview: Tensor) -> tuple[AdapterOutput, Tensor]:
+        """Adapter output and mask logits; `shallow` is `[B, layers, 1 + P, hidden]`."""
+        found = self.adapter(list(shallow.unbind(1)), overview)
+        return found, self.mask_decoder(found.grid, found.fine)
+
+    def forward(self, shallow: Tensor, overview: Tensor, **targets: Tensor) -> dict[str, Tensor]:
+        """The loss and the class logits of a batch."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=not torch.cuda.is_available()):
+            found, mask_logits = self.detect(shallow, overview)
+        parts = detection_loss(found, mask_logits, targets, LOSS_WEIGHTS)
+        return {"loss": total(parts), "logits": found.class_logits.float()}
+
+
+@dataclass
+class DetectionDataset(Dataset[dict[str, Tensor]]):
+    """Samples of a corpus with their cached hidden states, mirrored and recompressed at random."""
+
+    corpus: Corpus
+    states: NDArray[np.float16]
+    index: NDArray[np.int64]
+    seed: int
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, item: int) -> dict[str, Tensor]:
+        n = int(self.index[item])
+        rgb, mask = np.asarray(self.corpus.rgb[n]), np.asarray(self.corpus.masks[n])
+        shallow = torch.from_numpy(np.asarray(self.states[n])).float()
+        if self.augment:
+            rgb, mask, shallow = self._augmented(rgb, mask, shallow)
+        return {
+            "shallow": shallow,
+            "overview": to_tensor(rgb),
+            "masks": torch.from_numpy(np.ascontiguousarray(mask)),
+            "class_labels": torch.tensor(self.corpus.classes[n]),
+            "operation_labels": torch.tensor(self.corpus.operations[n]),
+            "mask_known": torch.tensor(self.corpus.mask_known[n]),
+        }
+
+    def _augmented(
+        self, rgb: NDArray[np.uint8], mask: NDArray[np.bool_], shallow: Tensor
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Tensor]:
+        # The tower is nearly mirror-equivariant, so its cached patches are mirrored as well.
+        if self.rng.random() < 0.5:
+            side = round((shallow.shape[1] - 1) ** 0.5)
+            patches = shallow[:, 1:].unflatten(1, (side, side)).flip(2).flatten(1, 2)
+            shallow = torch.cat([shallow[:, :1], patches], 1)
+            rgb, mask = rgb[:, ::-1], mask[:, ::-1]
+        if self.rng.random() < 0.5:
+            rgb = recompress(np.ascontiguousarray(rgb), int(self.rng.integers(60, 96))).rgb
+        if self.rng.random() < 0.3:
+            shallow = shallow * (1 + 0.1 * torch.randn(shallow.shape[0], 1, shallow.shape[2]))
+        return rgb, mask, shallow
+
+
+class BalancedSampler(Sampler[int]):
+    """Draws classes evenly, and within a class sources by the square root of their size."""
+
+    def __init__(self, corpus: Corpus, index: NDArray[np.int64], seed: int) -> None:
+        classes, source = corpus.classes[index], corpus.source[index]
+        weight = np.zeros(len(index))
+        for c in range(len(CLASSES)):
+            names, counts = np.unique(source[classes == c], return_counts=True)
+            for name, count in zip(names, counts, strict=True):
+                weight[(classes == c) & (source == name)] = count**-0.5
+            weight[classes == c] /= weight[classes == c].sum()
+        self.weight = torch.from_numpy(weight)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def __iter__(self) -> Iterator[int]:
+        drawn = torch.multinomial(self.weight, len(self), replacement=True, generator=self.generator)
+        return iter(drawn.tolist())
+
+
+class _BalancedTrainer(Trainer):  # type: ignore[misc]
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        data: DetectionDataset = self.train_dataset
+        return BalancedSampler(data.corpus, data.index, self.args.seed)
+
+
+def train(
+    config: VlmForensicsConfig, data: DetectionDataset, out: Path, *, steps: int, batch: int,
+    learning_rate: float, seed: int,
+) -> DetectionParts:  # fmt: skip
+    """Trains (or resumes) the detection parts; the last checkpoint stays in `out`."""
+    torch.manual_seed(seed)
+    parts = DetectionParts(config)
+    arguments = TrainingArguments(
+        output_dir=str(out), max_steps=steps, per_device_train_batch_size=batch,
+        learning_rate=learning_rate, weight_decay=0.05, lr_scheduler_type="cosine",
+        warmup_steps=min(100, steps // 10), logging_steps=25, save_steps=200, save_total_limit=1,
+        report_to=[], seed=seed, remove_unused_columns=False, dataloader_num_workers=0,
+        max_grad_norm=1.0, use_cpu=not torch.cuda.is_available(), label_names=[],
+    )  # fmt: skip
+    trainer = _BalancedTrainer(model=parts, args=arguments, train_dataset=data)
+    resume = any(out.glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=resume)
+    trainer.save_model(str(out / "final"))
+    return parts.eval()
+
+
+@torch.inference_mode()
+def predict(
+    parts: DetectionParts, rgb: NDArray[np.uint8], states: NDArray[np.float16], *, batch: int = 32
+) -> dict[str, NDArray[np.float32]]:
+    """Class, low-level and operation logits and masks `[N, h/4, w/4]` in [0, 1] of pictures."""
+    found: dict[str, list[NDArray[np.float32]]] = {}
+    for start in range(0, len(rgb), batch):
+        overview = to_tensor(np.asarray(rgb[start : start + batch]))
+        shallow = torch.from_numpy(np.asarray(states[start : start + batch])).float()
+        out, mask_logits = parts.detect(shallow, overview)
+        for name, value in (("class", out.class_logits), ("low_level", out.low_level_logits),
+                            ("operation", out.operation_logits), ("mask", mask_logits.sigmoid())):  # fmt: skip
+            found.setdefault(name, []).append(value.float().numpy())
+    return {name: np.concatenate(values) for name, values in found.items()}
