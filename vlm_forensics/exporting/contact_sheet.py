@@ -24,6 +24,8 @@ _COLUMNS = 4
 _BAR = 8
 _INK, _SOFT, _PAPER = (28, 28, 30), (95, 95, 100), (250, 250, 250)
 _BOX_COLOURS = ((255, 64, 64), (64, 200, 255), (255, 190, 40), (160, 110, 255))
+_EVEN = 0.02
+"""A span below this is no difference in any feature's unit and is not stretched to look so."""
 _SHOWS = 0.65
 """Opacity of a map over the grey picture, enough of which stays to find one's way."""
 
@@ -92,9 +94,9 @@ def _map_panel(
     if response is None:
         return np.asarray(gray // 2 + 100, np.uint8), None
     low, high = (float(limit) for limit in np.percentile(response, (1, 99)))
-    if high <= low:  # a few cells out of many, or a map of one value
+    if high - low < _EVEN:  # a few cells out of many, or a map of one value
         low, high = float(response.min()), float(response.max())
-    level = np.clip((response - low) / max(high - low, 1e-9), 0, 1)
+    level = np.clip((response - low) / max(high - low, _EVEN), 0, 1)
     size = thumbnail.shape[1], thumbnail.shape[0]
     small = cv2.resize(np.uint8(np.round(255 * level)), size, interpolation=cv2.INTER_NEAREST)
     colour = cv2.cvtColor(cv2.applyColorMap(small, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)

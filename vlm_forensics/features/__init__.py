@@ -16,7 +16,7 @@ from importlib import import_module
 
 from vlm_forensics.features.base import Feature, Measurement, Pixels
 
-__all__ = ["all_features", "get", "measure_all", "names"]
+__all__ = ["all_features", "as_markdown", "get", "measure_all", "names"]
 
 _log = logging.getLogger(__name__)
 _NOT_FEATURES = frozenset({"base", "contrast", "reference"})
@@ -71,6 +71,24 @@ def measure_all(image: Pixels, names: Sequence[str] | None = None) -> dict[str, 
     """
     chosen = all_features() if names is None else tuple(get(name) for name in names)
     return {feature.name: _measured(feature, image) for feature in chosen}
+
+
+def as_markdown() -> str:
+    """The reference page of all features, the content of `docs/features.md`."""
+    parts = [
+        "# Low-level features",
+        "Generated from the features' own fields by `vlm_forensics.features.as_markdown`. None of "
+        "these measurements alone shows that an image is forged.",
+    ]
+    for feature in all_features():
+        parts += [
+            f"## {feature.title}",
+            f"`{feature.name}`, family {feature.family}",
+            feature.detects,
+            f"- **Look for:** {feature.look_for}\n- **Ignore:** {feature.ignore}\n"
+            f"- **Caution:** {feature.caution}",
+        ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _measured(feature: Feature, image: Pixels) -> Measurement:

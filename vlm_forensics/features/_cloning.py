@@ -23,6 +23,7 @@ _SHARED = 0.3
 """Largest share of an area that may lie in its copy."""
 _CLONES = 4
 _SCALES = 0.4, 2.5
+_WINDOW = 7, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,35 @@ def _verified(
         return None
     if np.count_nonzero(there & (hull > 0)) > _SHARED * np.count_nonzero(there):
         return None
-    here = hull > 0
+    there = _grown(there, moved_pixels, gray)
+    back = cv2.warpAffine(
+        there.astype(np.uint8), transform, (width, height),
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+    )  # fmt: skip
+    here = (back > 0) | (hull > 0)
+    if _occurrences(gray, _box(hull > 0)) > 2:
+        return None
     return Clone(float(len(source)), _box(here), _box(there), here | there)
+
+
+def _grown(seed: NDArray[np.bool_], moved: Gray, gray: Gray) -> NDArray[np.bool_]:
+    """The matched area with the equal pixels around it, up to its own size on each side.
+
+    Matched points seldom reach the border of what was copied.
+    """
+    x0, y0, x1, y1 = _box(seed)
+    reach = max(x1 - x0, y1 - y0)
+    near = np.zeros_like(seed)
+    near[max(0, y0 - reach) : y1 + reach, max(0, x0 - reach) : x1 + reach] = True
+    a, b = moved.astype(np.float32), gray.astype(np.float32)
+    mean = cv2.blur(b, _WINDOW)
+    spread = np.sqrt(np.maximum(cv2.blur(b * b, _WINDOW) - mean * mean, 0))
+    # Scaling and turning blur the copy: more difference is let pass where there is more texture.
+    equal = cv2.blur(np.abs(a - b), _WINDOW) < 0.4 * spread + 2
+    opened = ndimage.binary_opening(equal & near, np.ones((7, 7)))
+    labels, _ = ndimage.label(opened)
+    touched = np.unique(labels[seed & opened])
+    return np.asarray(seed | np.isin(labels, touched[touched > 0]))
 
 
 def _correlation(first: Gray, second: Gray) -> float:
@@ -238,10 +266,9 @@ def _shift_clone(gray: Gray, dx: int, dy: int) -> Clone | None:
     height, width = gray.shape
     here = gray[: height - dy, max(0, -dx) : width - max(0, dx)].astype(np.float32)
     there = gray[dy:, max(0, dx) : width + min(0, dx)].astype(np.float32)
-    size = (7, 7)
-    difference = cv2.blur(np.abs(here - there), size)
-    mean = cv2.blur(here, size)
-    spread = np.sqrt(np.maximum(cv2.blur(here * here, size) - mean * mean, 0))
+    difference = cv2.blur(np.abs(here - there), _WINDOW)
+    mean = cv2.blur(here, _WINDOW)
+    spread = np.sqrt(np.maximum(cv2.blur(here * here, _WINDOW) - mean * mean, 0))
     equal = difference < np.minimum(0.25 * spread + 0.3, 5)
     labels, count = ndimage.label(ndimage.binary_opening(equal, np.ones((5, 5))))
     if not count:
@@ -263,6 +290,8 @@ def _occurrences(gray: Gray, box: Box) -> int:
     (x0, y0, x1, y1), half = box, _TEMPLATE // 2
     x, y = (x0 + x1) // 2, (y0 + y1) // 2
     template = gray[max(y0, y - half) : min(y1, y + half), max(x0, x - half) : min(x1, x + half)]
+    if template.std() < _FLAT:
+        return 0  # an even area is found everywhere; what decides then is the texture around it
     score = cv2.matchTemplate(gray, template, cv2.TM_CCOEFF_NORMED)
     peaks = (score == ndimage.maximum_filter(score, 9)) & (score > _SAME)
     return int(ndimage.label(peaks, np.ones((3, 3)))[1])

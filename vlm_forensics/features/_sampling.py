@@ -122,7 +122,7 @@ class Sample:
 
 def number(value: float) -> str:
     """A measured number as sentences show it: three significant digits, no exponent."""
-    if value == 0 or abs(value) < 0.0005:
-        return "0"
+    if abs(value) < 0.0005 or float(value).is_integer():
+        return f"{value:.0f}"
     digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
     return f"{value:.{digits}f}"

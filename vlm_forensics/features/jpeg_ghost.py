@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from vlm_forensics.features._sampling import Sample, number
 from vlm_forensics.features.base import Family, Feature, FloatMap, Measurement, Pixels
@@ -49,7 +50,8 @@ def dips(curves: NDArray[Any]) -> NDArray[np.float32]:
     """Depth ≥ 0 of each local minimum of the curves beyond the one the whole image shares.
 
     Without an earlier compression the change falls steadily as quality rises, so that a value
-    below those on both sides is a ghost. The median over cells takes out the image's own.
+    below those on both sides is a ghost. Where the median cell dips as well, the quality is that
+    of the whole image's own earlier compression, and it is left out with its neighbours.
 
     Args:
         curves: `[Q, rows, cols]` from `difference_curves`.
@@ -58,8 +60,10 @@ def dips(curves: NDArray[Any]) -> NDArray[np.float32]:
         `[Q - 4, rows, cols]`, for the inner qualities.
     """
     depth = np.minimum(curves[: -2 * _REACH], curves[2 * _REACH :]) - curves[_REACH:-_REACH]
-    shared = np.maximum(np.median(depth, axis=(1, 2), keepdims=True), 0)
-    return np.asarray(np.maximum(depth - shared, 0), np.float32)
+    shared = np.median(depth, axis=(1, 2))
+    own = ndimage.maximum_filter1d(shared, 2 * _REACH + 1, mode="nearest") > DIP / 2
+    depth[own] = 0
+    return np.asarray(np.maximum(depth - np.maximum(shared, 0)[:, None, None], 0), np.float32)
 
 
 class JpegGhost(Feature):
