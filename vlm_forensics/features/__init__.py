@@ -19,7 +19,7 @@ from vlm_forensics.features.base import Feature, Measurement, Pixels
 __all__ = ["all_features", "as_markdown", "get", "measure_all", "names"]
 
 _log = logging.getLogger(__name__)
-_NOT_FEATURES = frozenset({"base", "contrast", "reference"})
+_NOT_FEATURES = frozenset({"base", "clues", "contrast", "reference"})
 
 
 @cache
