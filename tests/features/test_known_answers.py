@@ -176,11 +176,17 @@ class TestJpegGhost:
         assert abs(found.values["quality"] - quality) <= 2
 
     @pytest.mark.parametrize("name", PHOTOGRAPHS)
-    @pytest.mark.parametrize("quality", [None, 60, 90])
+    @pytest.mark.parametrize("quality", [None, 50, 60, 70, 80, 90])
     def test_one_history_has_no_ghost(self, name: str, quality: int | None) -> None:
         image = photograph(name)
         image = jpeg(image, quality)[0] if quality else image
         assert measure("jpeg_ghost", image).values["percent"] < 2.5
+
+    @pytest.mark.parametrize("name", PHOTOGRAPHS)
+    def test_the_quality_of_the_file_is_no_ghost(self, name: str) -> None:
+        rgb, tables = jpeg(photograph(name), 85)
+        found = features.get("jpeg_ghost").measure(PixelArray(rgb, tables))
+        assert found.values["percent"] < 1
 
 
 class TestNoiseLevel:

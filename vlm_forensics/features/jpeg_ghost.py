@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from vlm_forensics.features._sampling import Sample, number
 from vlm_forensics.features.base import Family, Feature, FloatMap, Measurement, Pixels
+from vlm_forensics.features.jpeg_quantisation import match_tables
 
 QUALITIES = tuple(range(31, 100, 4))
 """Re-save qualities; a ghost shows up at the nearest ones."""
@@ -19,6 +20,8 @@ DIP = 0.5
 _CELL = 16
 _BUDGET = 600_000
 _FLOOR = 0.1
+_CONTENT = 0.0
+"""Largest change (log2) of a cell below which it is too even to hold a ghost."""
 _REACH = 2
 """Qualities, counted in `QUALITIES`, on each side that a ghost must undercut: one between two
 re-save qualities lowers both."""
@@ -46,7 +49,7 @@ def difference_curves(sample: Sample) -> NDArray[np.float32]:
     return np.asarray(np.log2(np.stack(curves) + _FLOOR), np.float32)
 
 
-def dips(curves: NDArray[Any]) -> NDArray[np.float32]:
+def dips(curves: NDArray[Any], last: int | None = None) -> NDArray[np.float32]:
     """Depth ≥ 0 of each local minimum of the curves beyond the one the whole image shares.
 
     Without an earlier compression the change falls steadily as quality rises, so that a value
@@ -55,13 +58,21 @@ def dips(curves: NDArray[Any]) -> NDArray[np.float32]:
 
     Args:
         curves: `[Q, rows, cols]` from `difference_curves`.
+        last: Quality of the last compression if the file tells it; left out likewise.
 
     Returns:
         `[Q - 4, rows, cols]`, for the inner qualities.
     """
     depth = np.minimum(curves[: -2 * _REACH], curves[2 * _REACH :]) - curves[_REACH:-_REACH]
-    shared = np.median(depth, axis=(1, 2))
+    telling = curves.max(axis=0) > _CONTENT
+    depth[:, ~telling] = 0
+    if not telling.any():
+        return np.zeros_like(depth)
+    shared = np.median(depth[:, telling], axis=1)
+    inner = np.array(QUALITIES[_REACH:-_REACH])
     own = ndimage.maximum_filter1d(shared, 2 * _REACH + 1, mode="nearest") > DIP / 2
+    if last is not None:
+        own |= np.abs(inner - last) <= _REACH * (inner[1] - inner[0])
     depth[own] = 0
     return np.asarray(np.maximum(depth - np.maximum(shared, 0)[:, None, None], 0), np.float32)
 
@@ -85,7 +96,8 @@ class JpegGhost(Feature):
 
     def measure(self, image: Pixels) -> Measurement:
         """Share of cells with a ghost, its depth (log2) and the commonest ghost quality."""
-        depth = dips(difference_curves(Sample.of(image.rgb, _BUDGET)))
+        last = match_tables(image.quantization).quality if image.quantization else None
+        depth = dips(difference_curves(Sample.of(image.rgb, _BUDGET)), last)
         strongest = _smooth(depth.max(axis=0))
         ghost = strongest > DIP
         share = float(ghost.mean())
