@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -30,6 +31,20 @@ _SHOWS = 0.65
 """Opacity of a map over the grey picture, enough of which stays to find one's way."""
 
 
+class _Panel(NamedTuple):
+    """One cell of the sheet."""
+
+    title: str
+    shown: Picture
+    limits: tuple[float, float] | None
+    """Values at both ends of the colours; None without a map."""
+    note: str
+
+    def turned(self, orientation: int) -> _Panel:
+        shown = np.ascontiguousarray(display_transform(self.shown, orientation))
+        return self._replace(shown=shown)
+
+
 def contact_sheet(
     rgb: Picture, measurements: Mapping[str, Measurement], *, orientation: int = 1
 ) -> Picture:
@@ -48,14 +63,13 @@ def contact_sheet(
     """
     thumbnail = _thumbnail(rgb)
     scale = thumbnail.shape[1] / rgb.shape[1]
-    panels = [("Picture", _with_boxes(thumbnail, measurements, scale), None, "boxes: copied areas"
-               if any(found.boxes for found in measurements.values()) else "")]  # fmt: skip
+    boxed = any(found.boxes for found in measurements.values())
+    note = "boxes: copied areas" if boxed else ""
+    panels = [_Panel("Picture", _with_boxes(thumbnail, measurements, scale), None, note)]
     for name, found in measurements.items():
         shown, limits = _map_panel(thumbnail, found.map)
-        panels.append((features.get(name).title, shown, limits, headline(found)))
-    turned = [(title, np.ascontiguousarray(display_transform(shown, orientation)), limits, note)
-              for title, shown, limits, note in panels]  # fmt: skip
-    return _sheet(turned)
+        panels.append(_Panel(features.get(name).title, shown, limits, headline(found)))
+    return _sheet([panel.turned(orientation) for panel in panels])
 
 
 def headline(measurement: Measurement) -> str:
@@ -103,8 +117,8 @@ def _map_panel(
     return np.asarray(cv2.addWeighted(colour, _SHOWS, gray, 1 - _SHOWS, 0), np.uint8), (low, high)
 
 
-def _sheet(panels: list[tuple[str, Picture, tuple[float, float] | None, str]]) -> Picture:
-    height, width = panels[0][1].shape[:2]
+def _sheet(panels: list[_Panel]) -> Picture:
+    height, width = panels[0].shown.shape[:2]
     cell_width, cell_height = _PANEL + _MARGIN, _HEAD + height + _FOOT
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)

@@ -69,7 +69,7 @@ def _self_matches(gray: Gray) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     """Points `[n, 2]` and their best match elsewhere, each pair once (x of the first smaller)."""
     none = np.zeros((0, 2), np.float32)
     # Half the usual contrast threshold: copies are small and often lie in quiet areas.
-    points, descriptors = cv2.SIFT_create(_KEYPOINTS, contrastThreshold=0.02).detectAndCompute(
+    points, descriptors = cv2.SIFT.create(_KEYPOINTS, contrastThreshold=0.02).detectAndCompute(
         gray, None
     )
     if descriptors is None or len(points) < 2 * _FEWEST:
