@@ -110,7 +110,8 @@ def _map_panel(
     low, high = (float(limit) for limit in np.percentile(response, (1, 99)))
     if high - low < _EVEN:  # a few cells out of many, or a map of one value
         low, high = float(response.min()), float(response.max())
-    level = np.clip((response - low) / max(high - low, _EVEN), 0, 1)
+    high = max(high, low + _EVEN)
+    level = np.clip((response - low) / (high - low), 0, 1)
     size = thumbnail.shape[1], thumbnail.shape[0]
     small = cv2.resize(np.uint8(np.round(255 * level)), size, interpolation=cv2.INTER_NEAREST)
     colour = cv2.cvtColor(cv2.applyColorMap(small, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
