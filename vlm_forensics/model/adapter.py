@@ -56,6 +56,7 @@ class DetectionAdapter(nn.Module):
         self.to_text = nn.Sequential(
             nn.LayerNorm(size), nn.Linear(size, config.text_hidden_size), nn.GELU(),
             nn.Linear(config.text_hidden_size, config.text_hidden_size))  # fmt: skip
+        self.decision = nn.Linear(len(CLASSES) + len(OPERATIONS), config.text_hidden_size)
 
     def forward(self, shallow: list[Tensor], overview: Tensor, tiles: Tensor | None = None) -> AdapterOutput:
         """Examines a batch.
@@ -75,17 +76,24 @@ class DetectionAdapter(nn.Module):
         pooled = torch.cat([summary, cells.mean(1), (weights * cells).sum(1)], 1)
         low_level_logits = self._low_level(low, tiles)
         height, width = low.coarse.shape[-2:]
-        evidence, _ = self.attend(self.queries.expand(len(tokens), -1, -1), tokens, tokens,
-                                  need_weights=False)  # fmt: skip
+        class_logits = self.class_head(pooled) + low_level_logits
+        operation_logits = self.operation_head(pooled)
         return AdapterOutput(
-            self.class_head(pooled) + low_level_logits,
+            class_logits,
             low_level_logits,
-            self.operation_head(pooled),
+            operation_logits,
             tile_logits.transpose(1, 2).unflatten(2, (height, width)),
-            self.to_text(evidence),
+            self._evidence(tokens, class_logits, operation_logits),
             cells.transpose(1, 2).unflatten(2, (height, width)),
             low.fine,
         )
+
+    def _evidence(self, tokens: Tensor, class_logits: Tensor, operation_logits: Tensor) -> Tensor:
+        seen, _ = self.attend(self.queries.expand(len(tokens), -1, -1), tokens, tokens,
+                              need_weights=False)  # fmt: skip
+        # The first token tells the language model what the heads say, so that it explains that.
+        heads = torch.cat([class_logits.softmax(1), operation_logits.softmax(1)], 1).detach()
+        return torch.cat([self.decision(heads)[:, None], self.to_text(seen[:, 1:])], 1)
 
     def _fused(self, shallow: list[Tensor], low: LowLevelFeatures) -> Tensor:
         summed = torch.stack([layer(x) for layer, x in zip(self.shallow, shallow, strict=True)]).sum(0)

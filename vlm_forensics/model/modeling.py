@@ -144,6 +144,12 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[misc]
         where = (input_ids == token)[..., None].to(hidden.dtype)
         return (hidden * where).sum(1)
 
+    def hidden_states(self, input_ids: Tensor, found: Detection) -> Tensor:
+        """Last hidden states `[B, L, text_hidden]` over prompts and answers, float32."""
+        out = self.backbone(inputs_embeds=self.embed(input_ids, found),
+                            attention_mask=torch.ones_like(input_ids), output_hidden_states=True)  # fmt: skip
+        return torch.as_tensor(out.hidden_states[-1].float())
+
     @torch.inference_mode()
     def generate_text(
         self, input_ids: Tensor, attention_mask: Tensor, found: Detection, *, max_new_tokens: int

@@ -1,0 +1,170 @@
+"""The trained parts plus pinned base weights become one ordinary model folder, once.
+
+The shipped folder holds LoRA, projector, adapter, mask decoder, heads and the rows of the new
+tokens. `assemble` loads the base weights, puts the trained parts in, merges LoRA with peft and
+saves the whole beside the cache, where later runs load it in half a second.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlm_forensics import weights
+from vlm_forensics.errors import ModelError, WeightsError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from vlm_forensics.model.config import VlmForensicsConfig
+    from vlm_forensics.model.modeling import VlmForensicsModel
+
+log = logging.getLogger(__name__)
+
+MINI = "vlmf-mini"
+TRAINED = "trained.safetensors"
+"""Trained tensors outside LoRA, by their name in the assembled model."""
+LORA = "lora"
+SIDE_FILES = ("calibration.json", "reference.json", "README.md")
+LANGUAGE, VISION = "smollm2-135m", "vit-s14-focus"
+
+
+def tokenizer_with_tokens(language: Path) -> PreTrainedTokenizerBase:
+    """The base tokenizer plus the special tokens of the built-in backbone."""
+    from transformers import AutoTokenizer
+
+    from vlm_forensics.backbones.mini import SPECIAL_TOKENS
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(language)
+    tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIAL_TOKENS)})
+    return tokenizer
+
+
+def mini_config(language: Path, vision: Path, tokenizer: PreTrainedTokenizerBase) -> VlmForensicsConfig:
+    """Configuration of `vlmf-mini` over these base weights."""
+    from vlm_forensics.backbones.mini import SPECIAL_TOKENS, backbone_config
+    from vlm_forensics.model.config import VlmForensicsConfig
+
+    backbone = backbone_config(language, vision)
+    _, evidence, cls, seg = tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+    return VlmForensicsConfig(
+        backbone, vision_hidden_size=backbone.vision_config.hidden_size,
+        text_hidden_size=backbone.text_config.hidden_size,
+        evidence_token_id=evidence, cls_token_id=cls, seg_token_id=seg,
+    )  # fmt: skip
+
+
+def fresh_model(config: VlmForensicsConfig, language: Path, vision: Path) -> VlmForensicsModel:
+    """The model with base weights and untrained parts, float32."""
+    from vlm_forensics.backbones.mini import load_base
+    from vlm_forensics.model.modeling import VlmForensicsModel
+
+    model = VlmForensicsModel(config)
+    load_base(model.backbone, language, vision)
+    return model
+
+
+def model_folder(model: str | Path, *, offline: bool = False) -> Path:
+    """The folder of a complete model: the built-in default by name, or a folder as given.
+
+    Raises:
+        ModelError: there is no such model.
+        WeightsError: base weights are missing, damaged or out of reach, or a file is unsafe.
+    """
+    if str(model) == MINI:
+        return assemble(shipped(), offline=offline)
+    folder = Path(model)
+    if not (folder / "config.json").is_file():
+        raise ModelError("model_not_found", f"there is no model {folder.name!r}",
+                         hint=f"use {MINI} or a folder that `save_pretrained` wrote")  # fmt: skip
+    weights.assert_safe(folder)
+    return assemble(folder, offline=offline) if (folder / TRAINED).is_file() else folder
+
+
+def shipped() -> Path:
+    """The folder of the built-in default's trained parts.
+
+    Raises:
+        ModelError: this installation lacks it.
+    """
+    folder = weights.mini_folder()
+    if folder is None:
+        raise ModelError("model_not_found", f"{MINI} is not part of this installation",
+                         hint="install vlm_forensics again")  # fmt: skip
+    return folder
+
+
+def assemble(trained: Path, *, offline: bool = False) -> Path:
+    """The complete model made of `trained` and the base weights, from the cache when it is there."""
+    key = _key(trained)
+    out = weights.cache_folder() / "assembled" / key
+    if not (out / "complete.json").is_file():
+        language, vision = (weights.resolve(n, offline=offline) for n in (LANGUAGE, VISION))
+        log.info("assembling %s", trained.name)
+        _write(trained, language, vision, out)
+    return out
+
+
+def _key(trained: Path) -> str:
+    import hashlib
+
+    digests = weights.digests(trained) | {name: name for name in (LANGUAGE, VISION)}
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _write(trained: Path, language: Path, vision: Path, out: Path) -> None:
+    import tempfile
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as name:
+        part = Path(name) / "model"
+        tokenizer = tokenizer_with_tokens(language)
+        merged(trained, language, vision).save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        for side in SIDE_FILES:
+            if (trained / side).is_file():
+                shutil.copy2(trained / side, part / side)
+        record = {"base": {LANGUAGE: weights.digests(language), VISION: weights.digests(vision)},
+                  "trained": weights.digests(trained)}  # fmt: skip
+        (part / "complete.json").write_text(json.dumps(record, indent=1))
+        shutil.rmtree(out, ignore_errors=True)
+        part.rename(out)
+
+
+def merged(trained: Path, language: Path, vision: Path) -> VlmForensicsModel:
+    """Base weights, trained parts and merged LoRA; the language model in bfloat16."""
+    import torch
+    from peft import PeftModel
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from vlm_forensics.model.config import VlmForensicsConfig
+
+    config = VlmForensicsConfig.from_pretrained(trained)
+    model = fresh_model(config, language, vision)
+    try:
+        state = load_file(trained / TRAINED)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError("weights_corrupt", f"{TRAINED} of {trained.name} cannot be read",
+                           hint="install vlm_forensics again") from error  # fmt: skip
+    put_trained(model, state)
+    peft: Any = PeftModel.from_pretrained(model.backbone, trained / LORA)
+    model.backbone = peft.merge_and_unload()
+    model.backbone.model.language_model.to(torch.bfloat16)
+    model.backbone.lm_head.to(torch.bfloat16)
+    return model.eval()
+
+
+def put_trained(model: VlmForensicsModel, state: dict[str, Any]) -> None:
+    """Copies trained tensors in.
+
+    Raises:
+        WeightsError: a tensor does not fit the model.
+    """
+    _, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected:
+        raise WeightsError("weights_corrupt", f"{len(unexpected)} trained tensors fit no part of the model",
+                           hint="the folder belongs to another version of vlm_forensics")  # fmt: skip

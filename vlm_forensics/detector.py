@@ -1,0 +1,293 @@
+"""`Detector`: an image in, a checked report out.
+
+    detector = Detector.from_pretrained()
+    report = detector("photo.jpg")
+    print(report.verdict, report.probability, report.sentence())
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_forensics import assembly, consistency, masks, metadata, prompts, weights
+from vlm_forensics.calibration import Calibration, decide
+from vlm_forensics.calibration import strength as strength_of
+from vlm_forensics.collate import PROMPT
+from vlm_forensics.errors import ModelError, VlmfError
+from vlm_forensics.features import measure_all
+from vlm_forensics.features.base import Measurement
+from vlm_forensics.features.clues import clues, prompt_phrase
+from vlm_forensics.features.reference import Reference
+from vlm_forensics.image import EvidenceImage
+from vlm_forensics.limits import limits
+from vlm_forensics.parsing import Answer, Unparsed, parse
+from vlm_forensics.rationale import Findings, claims, evidence, rationale
+from vlm_forensics.report import Claim, Consistency, Evidence, Mask, ModelRecord, Notice, Region, Report
+from vlm_forensics.steps import Steps
+from vlm_forensics.taxonomy import Strength, Verdict
+
+if TYPE_CHECKING:
+    from vlm_forensics.engine import Engine, Seen, Written
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost 3x on shared cores
+log = logging.getLogger(__name__)
+
+Source = EvidenceImage | str | Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """One image, its report, and the mask values the report's regions come from."""
+
+    image: EvidenceImage
+    report: Report
+    heatmap: NDArray[np.float32] | None
+    """`[H, W]` in [0, 1], stored grid; None when the model failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the language model contributed."""
+
+    written: Written | None = None
+    parsed: Answer | Unparsed | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text, verbatim."""
+        return self.written and self.written.text
+
+
+class Detector:
+    """Judges images with one model.
+
+    Args:
+        folder: a complete model folder with `calibration.json` and `reference.json`.
+        name: how the report calls the model.
+        rationale: ask the language model for claims; without it only vision tower, adapter and
+            mask decoder are loaded.
+    """
+
+    def __init__(self, folder: Path, name: str, *, rationale: bool = True) -> None:
+        self._folder, self._name, self._rationale = folder, name, rationale
+        try:
+            self._calibration = Calibration.load(folder / "calibration.json")
+            self._reference = Reference.load(folder / "reference.json")
+        except (OSError, ValueError) as error:
+            raise ModelError("model_config_invalid", f"{name} has no usable calibration",
+                             hint="fit one with training/, or fetch the model again") from error  # fmt: skip
+        self._loading: Future[Engine] = _start_loading(folder, rationale)
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path = assembly.MINI, *, rationale: bool = True, offline: bool = False
+    ) -> Detector:
+        """The built-in default by name, or the model in a folder.
+
+        The weights are read in the background while the first image is measured.
+
+        Raises:
+            ModelError: there is no such model, or it lacks its calibration.
+            WeightsError: base weights are missing, damaged or out of reach.
+        """
+        return cls(assembly.model_folder(model, offline=offline), str(model), rationale=rationale)
+
+    def __call__(self, image: Source) -> Report:
+        """The report on one image: an `EvidenceImage`, a path, or the file's bytes.
+
+        Raises:
+            InputError: the image was refused.
+            VlmfError: the model cannot be used.
+        """
+        return self.examine(_evidence_image(image)).report
+
+    def batch(self, images: Iterable[Source]) -> Iterator[Report]:
+        """Reports in order; an image that is refused raises when its turn comes."""
+        for image in images:
+            yield self(image)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return self._loading.result()
+
+    @cached_property
+    def _record(self) -> ModelRecord:
+        digests = dict(weights.digests(self._folder))
+        prompt = prompts.load(PROMPT)
+        digests[f"prompts/{prompt.name}"] = prompt.sha256
+        return ModelRecord(
+            id=self._name, digests=digests, prompt=prompt.name, calibration=self._calibration.id,
+            thresholds=self._calibration.thresholds(), seed=0, dtype=self._engine.dtype,
+            device=self._engine.device, versions=_versions(),
+        )  # fmt: skip
+
+    def examine(self, image: EvidenceImage) -> Examination:
+        """The report on one image together with its heat map."""
+        steps = Steps()
+        with steps("features"):
+            measurements = measure_all(image)
+        with steps("load model"):
+            engine = self._engine
+        with steps("detect") as failed:
+            seen = engine.see(image.rgb)
+        if failed:
+            return Examination(image, self._failed(image, measurements, steps), None)
+        return self._examined(image, measurements, seen, steps)
+
+    def _examined(
+        self, image: EvidenceImage, measurements: dict[str, Measurement], seen: Seen, steps: Steps
+    ) -> Examination:
+        classes = self._calibration.probabilities(seen.class_logits)
+        inside = seen.heatmap >= self._calibration.mask_threshold
+        with steps("compare"):
+            found = clues(measurements, inside, self._reference)
+        said = self._ask(seen, prompt_phrase(found), steps)
+        heatmap = self._final_mask(seen, said, steps)
+        inside = heatmap >= self._calibration.mask_threshold
+        regions = masks.regions(heatmap, self._calibration.mask_threshold, rgb=image.rgb)
+        findings = Findings(measurements, found, seen.operations, _by_name(classes), regions,
+                            image.rgb.shape[:2])  # fmt: skip
+        report = self._report(image, findings, said, inside, heatmap, classes, seen, steps)
+        return Examination(image, report, heatmap)
+
+    def _ask(self, seen: Seen, measured: str, steps: Steps) -> _Said:
+        if not self._rationale:
+            steps.skip("rationale", "not asked")
+            return _Said()
+        with steps("rationale") as failed:
+            written = self._engine.explain(seen, measured)
+        return _Said() if failed else _Said(written, parse(written.text))
+
+    def _final_mask(self, seen: Seen, said: _Said, steps: Steps) -> NDArray[np.float32]:
+        if said.written is None or not (isinstance(said.parsed, Answer) and said.parsed.segmented):
+            return seen.heatmap
+        with steps("mask from [SEG]") as failed:
+            prompted = self._engine.prompted_mask(seen, said.written.ids)
+        return seen.heatmap if failed else prompted
+
+    def _report(
+        self, image: EvidenceImage, findings: Findings, said: _Said, inside: NDArray[np.bool_],
+        heatmap: NDArray[np.float32], classes: NDArray[np.float64], seen: Seen, steps: Steps,
+    ) -> Report:  # fmt: skip
+        verdict, reasons, checked = self._verdict(classes, said, inside, heatmap)
+        observed = evidence(findings)
+        kept, dropped = _claims(verdict, checked, said, findings, observed)
+        shown = checked.head is Verdict.TAMPERED and verdict is not Verdict.REAL
+        regions, mask = _marked(findings, inside, self._calibration, shown=shown)
+        if not shown:
+            observed = tuple(item.model_copy(update={"region": None}) for item in observed)
+        forged = float(1 - classes[0])
+        return Report(
+            image=image.facts(), verdict=verdict, reasons=reasons, score=seen.score,
+            probability=forged, strength=_strength(verdict, classes), classes=dict(findings.classes),
+            rationale=rationale(verdict, kept, dropped, said.text, observed), evidence=observed,
+            regions=regions, mask=mask, consistency=checked, provenance=metadata.read(image),
+            limits=limits(image, findings.measurements), model=self._record, steps=steps.done,
+            parse_status=_parse_status(said), created=_now(),
+        )  # fmt: skip
+
+    def _verdict(
+        self, classes: NDArray[np.float64], said: _Said, inside: NDArray[np.bool_],
+        heatmap: NDArray[np.float32],
+    ) -> tuple[Verdict, tuple[Notice, ...], Consistency]:  # fmt: skip
+        decided, reasons = decide(classes, self._calibration)
+        head = Verdict(list(_by_name(classes))[int(np.argmax(classes))])
+        text = Verdict(said.parsed.verdict) if isinstance(said.parsed, Answer) else None
+        checked = consistency.check(
+            head, text, float(inside.mean()), min_area=self._calibration.mask_min_area,
+            mask_score=float(heatmap[inside].mean()) if inside.any() else 0.0,
+        )  # fmt: skip
+        if decided is Verdict.INCONCLUSIVE:
+            return decided, tuple(reasons), checked
+        lowered, why = consistency.lower(decided, checked)
+        return lowered, (*reasons, *why), checked
+
+    def _failed(
+        self, image: EvidenceImage, measurements: dict[str, Measurement], steps: Steps
+    ) -> Report:
+        reason = Notice(code="model_failed", message="The model could not examine this image.")
+        verdict = Verdict.INCONCLUSIVE
+        return Report(
+            image=image.facts(), verdict=verdict, reasons=(reason,), score=None, probability=None,
+            strength=None, classes={}, rationale=rationale(verdict, (), (), None, ()), evidence=(),
+            regions=(), mask=None, consistency=None, provenance=metadata.read(image),
+            limits=limits(image, measurements), model=self._record, steps=steps.done,
+            parse_status="not_asked", created=_now(),
+        )  # fmt: skip
+
+
+def _start_loading(folder: Path, rationale: bool) -> Future[Engine]:
+    def load() -> Engine:
+        from vlm_forensics.engine import Engine
+
+        return Engine.load(folder, language=rationale)
+
+    pool = ThreadPoolExecutor(1, thread_name_prefix="vlmf-load")
+    future = pool.submit(load)
+    pool.shutdown(wait=False)
+    return future
+
+
+def _evidence_image(image: Source) -> EvidenceImage:
+    if isinstance(image, EvidenceImage):
+        return image
+    return EvidenceImage.from_bytes(image) if isinstance(image, bytes) else EvidenceImage.open(image)
+
+
+def _by_name(classes: NDArray[np.float64]) -> dict[str, float]:
+    names = (Verdict.REAL, Verdict.SYNTHETIC, Verdict.TAMPERED)
+    return {str(name): float(value) for name, value in zip(names, classes, strict=True)}
+
+
+def _claims(
+    verdict: Verdict, checked: Consistency, said: _Said, findings: Findings, observed: tuple[Evidence, ...]
+) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
+    if not isinstance(said.parsed, Answer):
+        return (), ()
+    kept, dropped = claims(said.parsed, findings, observed)
+    # A claim accuses; it may stand only beside a head and a text that both lean to forgery.
+    if verdict is Verdict.REAL or checked.head is Verdict.REAL or checked.text is not checked.head:
+        return (), (*dropped, *(f"{c.artifact}: head and text do not both say forged" for c in kept))
+    return kept, dropped
+
+
+def _marked(
+    findings: Findings, inside: NDArray[np.bool_], calibration: Calibration, *, shown: bool
+) -> tuple[tuple[Region, ...], Mask | None]:
+    if not shown:
+        return (), None
+    return tuple(findings.regions), masks.encode(inside, calibration.mask_threshold)
+
+
+def _strength(verdict: Verdict, classes: NDArray[np.float64]) -> Strength | None:
+    if verdict is Verdict.INCONCLUSIVE:
+        return None
+    forged = float(1 - classes[0])
+    return strength_of(1 - forged if verdict is Verdict.REAL else forged)
+
+
+def _parse_status(said: _Said) -> Literal["ok", "repaired", "unparsed", "not_asked"]:
+    if said.parsed is None:
+        return "not_asked"
+    return "unparsed" if isinstance(said.parsed, Unparsed) else said.parsed.status
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "transformers", "numpy", "pillow")}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

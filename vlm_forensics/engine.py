@@ -1,0 +1,179 @@
+"""The loaded model: pixels to logits and masks, findings to text. All torch of a run is here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from vlm_forensics.collate import TextInputs
+from vlm_forensics.errors import ModelError, WeightsError
+from vlm_forensics.model.config import OPERATIONS
+from vlm_forensics.model.inputs import prepare, to_tensor, vision_input
+from vlm_forensics.taxonomy import Operation
+
+if TYPE_CHECKING:
+    from vlm_forensics.model.modeling import Detection, VlmForensicsModel
+
+MAX_NEW_TOKENS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the model found on one image, before any word."""
+
+    class_logits: NDArray[np.float64]  # [3]
+    operations: dict[Operation, float]
+    heatmap: NDArray[np.float32]  # [H, W] in [0, 1], stored grid
+    score: float
+    """Uncalibrated probability of forgery."""
+    found: Detection = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the language model wrote."""
+
+    text: str
+    ids: Tensor  # [1, prompt + answer]
+
+
+class Engine:
+    """One model on one device.
+
+    Args:
+        model: the assembled model; its language model may be absent.
+        text: builds prompts; None when the language model is absent.
+    """
+
+    def __init__(self, model: VlmForensicsModel, text: TextInputs | None) -> None:
+        self.model, self.text = model.eval(), text
+        self.size = _side(model.config.backbone_config.vision_config)
+
+    @classmethod
+    def load(cls, folder: Path, *, language: bool) -> Engine:
+        """The model in `folder`, on the GPU if there is one.
+
+        Raises:
+            WeightsError: a file cannot be read.
+            ModelError: the folder's configuration is not usable, or memory does not suffice.
+        """
+        from safetensors import SafetensorError
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            model = (_whole if language else _without_language)(folder).to(device)
+        except SafetensorError as error:
+            raise WeightsError("weights_corrupt", "a weight file cannot be read",
+                               hint="vlmf models fetch --force") from error  # fmt: skip
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise ModelError("model_config_invalid", "configuration and weights do not fit",
+                             hint="vlmf models info --check") from error  # fmt: skip
+        return cls(model, _text_inputs(folder, model) if language else None)
+
+    @property
+    def device(self) -> str:
+        """Where the model is."""
+        return self.model.device.type
+
+    @property
+    def dtype(self) -> str:
+        """Number formats of vision and language parts."""
+        if self.text is None:
+            return "float32"
+        embeddings: Any = self.model.get_input_embeddings()
+        return f"float32 vision, {str(embeddings.weight.dtype).removeprefix('torch.')} language"
+
+    @torch.inference_mode()
+    def see(self, rgb: NDArray[np.uint8]) -> Seen:
+        """Runs vision tower, adapter and mask decoder on `[H, W, 3]` pixels."""
+        inputs = prepare(rgb)
+        overview = to_tensor(inputs.overview)[None].to(self.device)
+        tiles = to_tensor(inputs.tiles)[None].to(self.device) if len(inputs.tiles) else None
+        found = self.model.detect(vision_input(overview, self.size), overview, tiles)
+        logits = found.adapter.class_logits[0].double().cpu()
+        shares = found.adapter.operation_logits[0].softmax(0).tolist()
+        return Seen(
+            logits.numpy(), dict(zip(OPERATIONS, shares, strict=True)),
+            _to_grid(found.mask_logits, rgb.shape[:2]), float(1 - logits.softmax(0)[0]), found,
+        )  # fmt: skip
+
+    @torch.inference_mode()
+    def explain(self, seen: Seen, measured: str) -> Written:
+        """The language model's answer about what was seen and measured."""
+        if self.text is None:
+            raise ModelError("model_unsupported", "the language model was not loaded", hint="")
+        prompt = torch.tensor([self.text.prompt_ids(measured)], device=self.device)
+        new = self.model.generate_text(prompt, torch.ones_like(prompt), seen.found,
+                                       max_new_tokens=MAX_NEW_TOKENS)  # fmt: skip
+        text = self.text.tokenizer.decode(new[0]).split(self.text.tokenizer.eos_token)[0]
+        return Written(text, torch.cat([prompt, new], 1))
+
+    @torch.inference_mode()
+    def prompted_mask(self, seen: Seen, ids: Tensor) -> NDArray[np.float32]:
+        """The mask that `[SEG]` in these tokens asks for, `[H, W]` in [0, 1]."""
+        hidden = self.model.hidden_states(ids, seen.found)
+        prompt = self.model.hidden_at(hidden, ids, self.model.config.seg_token_id)
+        adapter = seen.found.adapter
+        logits = self.model.mask_decoder(adapter.grid, adapter.fine, prompt)
+        return _to_grid(logits, seen.heatmap.shape)
+
+
+def _to_grid(mask_logits: Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
+    import cv2
+
+    small = mask_logits[0].float().sigmoid().cpu().numpy()
+    return np.asarray(cv2.resize(small, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _side(vision: Any) -> int:
+    """Pixels per side that the vision tower is given."""
+    size = vision.image_size
+    side = int(size if isinstance(size, int) else size[0])
+    return 224 if side == 518 else side  # DINOv2 keeps positions for 518 and is used at 224
+
+
+def _whole(folder: Path) -> VlmForensicsModel:
+    from vlm_forensics.model.modeling import VlmForensicsModel
+
+    model: VlmForensicsModel = VlmForensicsModel.from_pretrained(folder, dtype=torch.float32)
+    if torch.backends.cpu.get_cpu_capability().startswith("AVX512") or torch.cuda.is_available():
+        model.backbone.model.language_model.to(torch.bfloat16)
+        model.backbone.lm_head.to(torch.bfloat16)
+    return model
+
+
+def _without_language(folder: Path) -> VlmForensicsModel:
+    """The model with an empty language model: a fifth of the memory and of the loading time."""
+    from safetensors import safe_open
+
+    from vlm_forensics.model.config import VlmForensicsConfig
+    from vlm_forensics.model.modeling import VlmForensicsModel
+
+    config = VlmForensicsConfig.from_pretrained(folder)
+    config.backbone_config.text_config.num_hidden_layers = 0
+    config.backbone_config.text_config.vocab_size = 1
+    model = VlmForensicsModel(config)
+    state = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            state |= {key: file.get_tensor(key) for key in file.keys()  # noqa: SIM118
+                      if ".language_model." not in key and "lm_head" not in key}  # fmt: skip
+    missing, _ = model.load_state_dict(state, strict=False)
+    if any(".language_model." not in key and "lm_head" not in key for key in missing):
+        raise RuntimeError("weights are missing")
+    return model.float()
+
+
+def _text_inputs(folder: Path, model: VlmForensicsModel) -> TextInputs:
+    from transformers import AutoTokenizer
+
+    config = model.config
+    tokens = getattr(config.backbone_config, "image_seq_length", 0)
+    return TextInputs(AutoTokenizer.from_pretrained(folder), tokens, config.evidence_tokens)

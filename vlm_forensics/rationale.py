@@ -1,0 +1,140 @@
+"""Evidence, claims and summary of a report: every claim must stand on something observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vlm_forensics.features.base import Measurement
+from vlm_forensics.features.clues import SUPPORT, Clue
+from vlm_forensics.parsing import GRID, Answer, ParsedClaim
+from vlm_forensics.report import Claim, Evidence, Rationale, Region
+from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Operation, Verdict
+
+LIKELY = 0.2
+"""Probability of an operation from which the operation head supports a claim."""
+_TOUCHES = 0.1
+"""Intersection over union from which a claim's box points at a region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was observed on one image, before anything is said about it."""
+
+    measurements: Mapping[str, Measurement]
+    clues: Sequence[Clue]
+    operations: Mapping[Operation, float]
+    """Probabilities of the operation head, summing to 1."""
+    classes: Mapping[str, float]
+    regions: Sequence[Region]
+    size: tuple[int, int]
+    """`(height, width)` of the stored grid."""
+
+
+def evidence(findings: Findings) -> tuple[Evidence, ...]:
+    """The observations as numbered evidence: model parts, marked-area contrasts, whole image."""
+    place = findings.regions[0].id if findings.regions else None
+    rows = [_class_evidence(findings), _operation_evidence(findings)]
+    for clue in findings.clues:
+        if clue.local:
+            text = f"{clue.phrase.capitalize()} the marked area, compared with the rest."
+            rows.append(Evidence(id="", source=f"feature:{clue.feature}", text=text, unit="log2 ratio",
+                                 value=clue.value, unusual=clue.unusual, region=place))  # fmt: skip
+        else:
+            rows.append(Evidence(id="", source=f"feature:{clue.feature}",
+                                 text=findings.measurements[clue.feature].text,
+                                 value=clue.value, unusual=clue.unusual))  # fmt: skip
+    return tuple(row.model_copy(update={"id": f"e{n}"}) for n, row in enumerate(rows, 1))
+
+
+def _class_evidence(findings: Findings) -> Evidence:
+    shares = ", ".join(f"{name} {value:.0%}" for name, value in findings.classes.items())
+    return Evidence(id="", source="model:class_head", text=f"Calibrated class head: {shares}.",
+                    value=1 - findings.classes.get("real", 0.0), unit="probability")  # fmt: skip
+
+
+def _operation_evidence(findings: Findings) -> Evidence:
+    operation, share = max(findings.operations.items(), key=lambda item: item[1])
+    name = operation.replace("_", " ")
+    return Evidence(id="", source="model:operation_head", value=share, unit="probability",
+                    text=f"If it is forged, the likeliest operation is {name} ({share:.0%}).")  # fmt: skip
+
+
+def claims(
+    answer: Answer, findings: Findings, observed: Sequence[Evidence]
+) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
+    """The claims of the answer that evidence supports, and why the others were dropped."""
+    kept: list[Claim] = []
+    dropped: list[str] = []
+    for said in answer.claims:
+        region = _region(said, findings)
+        if said.box is not None and region is None:
+            dropped.append(f"{said.artifact}: its place is not in the mask")
+            continue
+        ids, corroborated = _support(said.artifact, findings, observed)
+        if not ids:
+            dropped.append(f"{said.artifact}: no observation supports it")
+        elif any(claim.artifact is said.artifact for claim in kept):
+            dropped.append(f"{said.artifact}: said twice")
+        else:
+            kept.append(Claim(artifact=said.artifact, text=said.text, region=region and region.id,
+                              evidence=ids, corroborated=corroborated))  # fmt: skip
+    return tuple(kept), tuple(dropped)
+
+
+def _region(said: ParsedClaim, findings: Findings) -> Region | None:
+    if said.box is None:
+        return None
+    height, width = findings.size
+    x0, y0, x1, y1 = said.box
+    box = (x0 * width // GRID, y0 * height // GRID, (x1 + 1) * width // GRID, (y1 + 1) * height // GRID)
+    scored = [(_overlap(box, region.box), region) for region in findings.regions]
+    best = max(scored, key=lambda item: item[0], default=(0.0, None))
+    return best[1] if best[0] >= _TOUCHES else None
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
+    """Intersection over union of two half-open boxes."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0, width) * max(0, height)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return shared / (areas - shared) if areas > shared else 0.0
+
+
+def _support(
+    artifact: Artifact, findings: Findings, observed: Sequence[Evidence]
+) -> tuple[tuple[str, ...], bool]:
+    """Ids of what supports the artifact, and whether a measurement is among it."""
+    sources = {f"feature:{name}" for name in SUPPORT[artifact]}
+    measured = [e for e in observed if e.source in sources and _speaks(e)]
+    share = sum(p for op, p in findings.operations.items() if OPERATION_ARTIFACT[op] is artifact)
+    model = [e for e in observed if e.source == "model:operation_head"] if share >= LIKELY else []
+    return tuple(e.id for e in (*model, *measured)), bool(measured)
+
+
+def _speaks(item: Evidence) -> bool:
+    return item.unusual or (item.source == "feature:copy_move" and bool(item.value))
+
+
+def rationale(
+    verdict: Verdict, said: Sequence[Claim], dropped: Sequence[str], text: str | None,
+    observed: Sequence[Evidence],
+) -> Rationale:  # fmt: skip
+    """The explanation of a verdict."""
+    return Rationale(summary=_summary(verdict, said, observed), claims=tuple(said), text=text,
+                     dropped=tuple(dropped))  # fmt: skip
+
+
+def _summary(verdict: Verdict, said: Sequence[Claim], observed: Sequence[Evidence]) -> str:
+    unusual = sorted({e.source.removeprefix("feature:").replace("_", " ") for e in observed if e.unusual})
+    measured = f"Outside the range of real photographs: {', '.join(unusual)}." if unusual else (
+        "No measurement lies outside the range of real photographs.")  # fmt: skip
+    if verdict is Verdict.REAL:
+        return f"No evidence of forgery was found. {measured}"
+    names = ", ".join(dict.fromkeys(claim.artifact.replace("_", " ") for claim in said))
+    lead = {
+        Verdict.SYNTHETIC: "The picture as a whole looks generated",
+        Verdict.TAMPERED: "Part of the picture looks altered",
+    }.get(verdict, "The evidence does not settle it")
+    return f"{lead}{f': {names}' if names else ''}. {measured}"
