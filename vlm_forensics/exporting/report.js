@@ -13,3 +13,7 @@ for (const part of document.querySelectorAll("[data-region]")) {
   for (const event of ["mouseenter", "focus"]) part.addEventListener(event, () => light(true));
   for (const event of ["mouseleave", "blur"]) part.addEventListener(event, () => light(false));
 }
+if (window.parent !== window) {
+  const tell = () => window.parent.postMessage({ vlmfHeight: document.documentElement.offsetHeight }, "*");
+  new ResizeObserver(tell).observe(document.documentElement);
+}
