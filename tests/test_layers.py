@@ -18,10 +18,10 @@ PACKAGE = ROOT / "vlm_forensics"
 LAYERS = (
     {"errors", "taxonomy", "report", "assets", "registry"},
     {"image", "containers", "canonical", "decoding", "sandbox", "metadata", "masks", "prompts",
-     "parsing", "calibration", "weights", "fetching", "safety", "conversion"},
+     "parsing", "calibration", "weights", "fetching", "safety", "conversion", "steps"},
     {"features", "forge", "datasets"},
     {"model", "backbones"},
-    {"assembly", "consistency", "detector", "collate"},
+    {"assembly", "consistency", "detector", "collate", "engine", "limits", "rationale"},
     {"evaluation", "exporting", "ui", "fitting"},
     {"cli"},
 )  # fmt: skip
