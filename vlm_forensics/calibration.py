@@ -15,7 +15,6 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from vlm_forensics.report import Notice
@@ -132,6 +131,8 @@ def fit_temperature(logits: ArrayLike, labels: Sequence[int] | NDArray[np.intege
         loss = -float((log_p * onehot).sum()) / len(z) + _RIDGE * float(parameters @ parameters)
         slope = np.concatenate([[-(residual * z).sum() * inverse], residual.sum(axis=0)])
         return loss, slope + 2 * _RIDGE * parameters
+
+    from scipy.optimize import minimize  # a third of a second that judging an image never needs
 
     found = minimize(objective, np.zeros(1 + len(CLASSES)), jac=True, method="L-BFGS-B").x
     bias = found[1:] - found[1:].mean()

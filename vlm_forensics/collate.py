@@ -13,8 +13,6 @@ from vlm_forensics import prompts
 from vlm_forensics.backbones.mini import IMAGE_TOKENS, SPECIAL_TOKENS
 from vlm_forensics.model.losses import IGNORE
 
-PROMPT = "explain.v1"
-
 
 @dataclass(frozen=True)
 class TextInputs:
@@ -33,7 +31,7 @@ class TextInputs:
     def prompt_ids(self, measured: str) -> list[int]:
         """Ids of the user turn with the measurements, up to where the answer begins."""
         image, evidence, cls, _ = SPECIAL_TOKENS
-        content = prompts.load(PROMPT).render(
+        content = prompts.load(prompts.EXPLAIN).render(
             image=image * self.image_tokens, evidence=evidence * self.evidence_tokens,
             measured=measured, cls=cls,
         )  # fmt: skip

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from vlm_forensics import assembly, consistency, masks, metadata, prompts, weights
 from vlm_forensics.calibration import Calibration, decide
 from vlm_forensics.calibration import strength as strength_of
-from vlm_forensics.collate import PROMPT
 from vlm_forensics.errors import ModelError, VlmfError
 from vlm_forensics.features import measure_all
 from vlm_forensics.features.base import Measurement
@@ -124,7 +123,7 @@ class Detector:
     @cached_property
     def _record(self) -> ModelRecord:
         digests = dict(weights.digests(self._folder))
-        prompt = prompts.load(PROMPT)
+        prompt = prompts.load(prompts.EXPLAIN)
         digests[f"prompts/{prompt.name}"] = prompt.sha256
         return ModelRecord(
             id=self._name, digests=digests, prompt=prompt.name, calibration=self._calibration.id,

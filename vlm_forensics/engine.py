@@ -65,7 +65,10 @@ class Engine:
             ModelError: the folder's configuration is not usable, or memory does not suffice.
         """
         from safetensors import SafetensorError
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()  # its report lists the parts that are left out on purpose
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             model = (_whole if language else _without_language)(folder).to(device)
@@ -151,24 +154,22 @@ def _whole(folder: Path) -> VlmForensicsModel:
 
 def _without_language(folder: Path) -> VlmForensicsModel:
     """The model with an empty language model: a fifth of the memory and of the loading time."""
-    from safetensors import safe_open
-
     from vlm_forensics.model.config import VlmForensicsConfig
     from vlm_forensics.model.modeling import VlmForensicsModel
 
     config = VlmForensicsConfig.from_pretrained(folder)
     config.backbone_config.text_config.num_hidden_layers = 0
     config.backbone_config.text_config.vocab_size = 1
-    model = VlmForensicsModel(config)
-    state = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            state |= {key: file.get_tensor(key) for key in file.keys()  # noqa: SIM118
-                      if ".language_model." not in key and "lm_head" not in key}  # fmt: skip
-    missing, _ = model.load_state_dict(state, strict=False)
-    if any(".language_model." not in key and "lm_head" not in key for key in missing):
-        raise RuntimeError("weights are missing")
-    return model.float()
+    config.backbone_config.text_config.pad_token_id = None
+    model: VlmForensicsModel
+    model, info = VlmForensicsModel.from_pretrained(
+        folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )  # fmt: skip
+    lacking = [key for key in info["missing_keys"] if ".language_model." not in key]
+    if lacking:
+        raise RuntimeError(f"{len(lacking)} tensors are missing")
+    return model
 
 
 def _text_inputs(folder: Path, model: VlmForensicsModel) -> TextInputs:

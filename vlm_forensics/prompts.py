@@ -9,6 +9,9 @@ from typing import Any
 
 from vlm_forensics.assets import asset
 
+EXPLAIN = "explain.v1"
+"""The prompt the built-in default was trained on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:

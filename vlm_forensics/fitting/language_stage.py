@@ -147,7 +147,7 @@ def export(model: VlmForensicsModel, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     model.config.save_pretrained(folder)
-    model.backbone.save_pretrained(folder / LORA)
+    model.backbone.save_pretrained(folder / LORA, save_embedding_layers=False)
     kept = {}
     for name, value in model.state_dict().items():
         plain = name.replace("backbone.base_model.model.", "backbone.")
