@@ -83,12 +83,12 @@ class _Desk:
         return _frame(examination), examination.report.to_json(), shown, shown, None
 
     def _examine(self, path: str, progress: gr.Progress) -> Examination:
-        progress(0.05, desc="Reading the file")
+        progress((0, 3), desc="Reading the file", unit="steps")
         image = EvidenceImage.open(path)
         if "_detector" not in self.__dict__:
-            progress(0.15, desc="Loading the model, which takes a while the first time")
+            progress((1, 3), desc="Loading the model, slow the first time", unit="steps")
         detector = self._detector
-        progress(0.4, desc="Examining the image")
+        progress((2, 3), desc="Examining the image", unit="steps")
         return detector.examine(image)
 
 
