@@ -23,7 +23,7 @@ from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.taxonomy import Label, Operation
 
 QUALITIES = (60, 96)
-"""Range of the final JPEG quality of a training picture."""
+"""Range of the final JPEG quality of a training picture, the end excluded."""
 
 SOURCE_OPERATION = {
     "bcmi_Image-Harmonization-Dataset-iHarmony4": Operation.SPLICE,
@@ -69,10 +69,13 @@ def plan(views: Views, forged: int, operations: list[Operation], seed: int) -> l
     return natural + [(int(a), int(b), operations[k % len(operations)]) for k, (a, b) in enumerate(pairs)]
 
 
-def build(views: Views, out: Path, *, forged: int, operations: list[Operation], seed: int) -> Corpus:
+def build(
+    views: Views, out: Path, *, forged: int, operations: list[Operation], seed: int,
+    qualities: tuple[int, int] = QUALITIES,
+) -> Corpus:  # fmt: skip
     """Forges and recompresses into `out` (kept and re-read when complete)."""
     if not (out / "labels.npz").is_file():
-        _write(views, out, plan(views, forged, operations, seed), seed)
+        _write(views, out, plan(views, forged, operations, seed), seed, qualities)
     return load(out)
 
 
@@ -84,7 +87,10 @@ def load(out: Path) -> Corpus:
     return Corpus(rgb, masks, **{name: labels[name] for name in labels.files})
 
 
-def _write(views: Views, out: Path, steps: list[tuple[int, int, Operation | None]], seed: int) -> None:
+def _write(
+    views: Views, out: Path, steps: list[tuple[int, int, Operation | None]], seed: int,
+    qualities: tuple[int, int],
+) -> None:  # fmt: skip
     from rich.progress import track
 
     out.mkdir(parents=True, exist_ok=True)
@@ -94,7 +100,7 @@ def _write(views: Views, out: Path, steps: list[tuple[int, int, Operation | None
     rows = []
     for n, sample in enumerate(_samples(views, track(steps, "forging"), seed)):
         pixels, masks[n], row = sample
-        quality = int(np.random.default_rng([seed, 7, n]).integers(*QUALITIES))
+        quality = int(np.random.default_rng([seed, 7, n]).integers(*qualities))
         rgb[n] = recompress(pixels, quality).rgb
         rows.append(row)
     columns = [np.asarray(column) for column in zip(*rows, strict=True)]

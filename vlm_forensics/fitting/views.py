@@ -106,3 +106,9 @@ def load(out: Path) -> Views:
     rgb = np.load(out / "rgb.npy", mmap_mode="r")[:count]
     masks = np.load(out / "masks.npy", mmap_mode="r")[:count]
     return Views(rgb, masks, columns[0], columns[1], columns[2], columns[3] == "1")
+
+
+def concatenate(parts: Sequence[Views]) -> Views:
+    """The views of several caches as one, in memory."""
+    names = ("rgb", "masks", "label", "source", "image", "has_mask")
+    return Views(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -74,7 +74,7 @@ def _starts(length: int) -> list[int]:
 
 def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
     """`[..., h, w, 3]` bytes → `[..., 3, h, w]` float in 0..255."""
-    return torch.from_numpy(np.ascontiguousarray(rgb)).movedim(-1, -3).float()
+    return torch.from_numpy(np.array(rgb)).movedim(-1, -3).float()
 
 
 def vision_input(overviews: Tensor, size: int) -> Tensor:

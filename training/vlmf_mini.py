@@ -1,0 +1,97 @@
+"""Trains the built-in default, stage by stage; each stage resumes.
+
+    PYTHONHASHSEED=0 python training/vlmf_mini.py prepare   --data DIR --work DIR
+    PYTHONHASHSEED=0 python training/vlmf_mini.py detection --data DIR --work DIR
+    … rationales, language, calibrate, and the folder WORK/vlmf-mini is the model.
+
+DIR holds an `index.csv` (see data_cards/). `VLMF_FORGE_WEIGHTS` names the folder with the
+networks of the forge.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from vlm_forensics.assets import asset
+
+
+def prepare(run: Any) -> None:
+    """Cuts views, forges, runs the frozen vision tower."""
+    from vlm_forensics.backbones import mini
+    from vlm_forensics.fitting import recipe, vision_cache
+
+    corpus = recipe.training_corpus(run.data, run.work, run.config)
+    print(len(corpus), "pictures")
+    tower = recipe.vision_tower()
+    vision_cache.cache(tower, corpus.rgb, recipe.layers(), mini.VISION_SIZE, run.work / "states.npy")
+
+
+def detection(run: Any) -> None:
+    """Stage A: adapter, mask decoder, heads."""
+    from vlm_forensics.fitting import detection_stage as stage
+    from vlm_forensics.fitting import recipe
+
+    corpus, states = recipe.cached(run.work)
+    index = recipe.all_samples(corpus)
+    data = stage.DetectionDataset(corpus, states, index, run.config["seed"])
+    stage.train(recipe.mini_config(), data, run.work / "detection", seed=run.config["seed"],
+                **run.config["detection"])  # fmt: skip
+
+
+def rationales(run: Any) -> None:
+    """What stage B learns to say: measured clues and true answers."""
+    from vlm_forensics.fitting import recipe
+
+    print(len(recipe.training_rationales(run.work, run.config)), "rationales")
+
+
+def language(run: Any) -> None:
+    """Stage B: LoRA, projector, evidence tokens."""
+    from vlm_forensics.fitting import language_stage as stage
+    from vlm_forensics.fitting import recipe
+
+    settings = dict(run.config["language"])
+    corpus, states = recipe.cached(run.work)
+    model, text = recipe.with_detection_parts(run.work)
+    stage.prepare(model, rank=settings.pop("rank"), new_tokens=recipe.new_tokens(text.tokenizer))
+    data = stage.RationaleDataset(corpus, states, recipe.training_rationales(run.work, run.config))
+    settings.pop("samples")
+    stage.train(model, data, text, run.work / "language", seed=run.config["seed"], **settings)
+    stage.export(model, run.work / "vlmf-mini")
+
+
+def calibrate(run: Any) -> None:
+    """Temperature, abstain band and mask threshold from the validation split."""
+    from vlm_forensics.fitting.calibrate import calibrate as fit
+
+    print(fit(run.data, run.work, run.config).model_dump_json(indent=1))
+
+
+STAGES = {f.__name__: f for f in (prepare, detection, rationales, language, calibrate)}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs one stage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--config", type=Path, default=asset("training", "configs", "vlmf-mini.yaml"))
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    config = yaml.safe_load(options.config.read_text("utf-8"))
+    STAGES[options.stage](SimpleNamespace(data=options.data, work=options.work, config=config))
+
+
+if __name__ == "__main__":
+    main()

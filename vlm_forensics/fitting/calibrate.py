@@ -1,0 +1,80 @@
+"""Temperature, abstain band and mask threshold, all from the validation split."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_forensics.backbones.mini import VISION_SIZE
+from vlm_forensics.calibration import Calibration, fit_abstain_band, fit_temperature
+from vlm_forensics.datasets.equalise import QUALITY
+from vlm_forensics.evaluation.masks import pixel_f1
+from vlm_forensics.fitting import corpus as corpora
+from vlm_forensics.fitting import detection_stage, recipe, vision_cache
+from vlm_forensics.fitting.corpus import Corpus
+from vlm_forensics.model.config import CLASSES
+from vlm_forensics.taxonomy import Label, Operation
+
+MASK_THRESHOLDS = tuple(np.round(np.arange(0.1, 0.95, 0.05), 2).tolist())
+
+
+def validation_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Corpus:
+    """Equalised validation pictures, and forgeries of its photographs with equal operations."""
+    operations = [op for op in Operation if op is not Operation.FULL_GENERATION]
+    return corpora.build(
+        recipe.split_views(data, work, "val", 1), work / "val",
+        forged=config["calibration"]["forged"], operations=operations, seed=config["seed"] + 1,
+        qualities=(QUALITY, QUALITY + 1),
+    )  # fmt: skip
+
+
+def calibrate(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Calibration:
+    """Fits the calibration and writes it, with the reference, into the model folder."""
+    found = validation_corpus(data, work, config)
+    states = vision_cache.cache(recipe.vision_tower(), found.rgb, recipe.layers(), VISION_SIZE,
+                                work / "val_states.npy")  # fmt: skip
+    predicted = detection_stage.predict(recipe.detection_parts(work), found.rgb, states)
+    result = fit(found, predicted, config["calibration"])
+    result.save(work / "vlmf-mini" / "calibration.json")
+    shutil.copy2(work / "reference.json", work / "vlmf-mini" / "reference.json")
+    return result
+
+
+def fit(
+    found: Corpus, predicted: dict[str, NDArray[np.float32]], settings: dict[str, Any]
+) -> Calibration:
+    """The calibration of these validation predictions."""
+    scaling = fit_temperature(predicted["class"], found.classes)
+    name = f"val-{len(found)}-vector-scaling"
+    draft = Calibration(id=name, temperature=scaling.temperature, bias=scaling.bias,
+                        abstain_low=0.0, abstain_high=1.0, mask_threshold=0.5)  # fmt: skip
+    shares = draft.probabilities(predicted["class"])
+    real = found.classes == CLASSES.index(Label.REAL)
+    band = fit_abstain_band(1 - shares[:, 0], real, settings["max_false_accusation"],
+                            settings["max_missed"])  # fmt: skip
+    threshold = mask_threshold(found, predicted["mask"], shares)
+    return draft.model_copy(update={"abstain_low": band.low, "abstain_high": band.high,
+                                    "mask_threshold": threshold})  # fmt: skip
+
+
+def mask_threshold(
+    found: Corpus, heatmaps: NDArray[np.float32], shares: NDArray[np.float64]
+) -> float:
+    """The threshold with the best mean pixel F1, a picture not judged tampered counting 0."""
+    tampered = CLASSES.index(Label.TAMPERED)
+    chosen = np.flatnonzero((found.classes == tampered) & found.mask_known)
+    side = found.rgb.shape[1]
+    truths = [np.asarray(found.masks[i]) for i in chosen]
+    maps = [recipe.fit_to(heatmaps[i], side) for i in chosen]
+    called = shares[chosen].argmax(1) == tampered
+
+    def score(threshold: float) -> float:
+        pairs = zip(truths, maps, called, strict=True)
+        return float(np.mean([pixel_f1(t, m >= threshold) if c else 0.0 for t, m, c in pairs]))
+
+    return max(MASK_THRESHOLDS, key=score)

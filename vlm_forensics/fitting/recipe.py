@@ -1,0 +1,162 @@
+"""The steps of `training/vlmf_mini.py`, from dataset folders to a calibrated model folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vlm_forensics import assembly, weights
+from vlm_forensics.backbones.mini import SPECIAL_TOKENS
+from vlm_forensics.collate import TextInputs, mini_text_inputs
+from vlm_forensics.datasets.indexed import read_index
+from vlm_forensics.features.reference import Reference
+from vlm_forensics.fitting import corpus as corpora
+from vlm_forensics.fitting import detection_stage, rationales, views
+from vlm_forensics.fitting.corpus import Corpus
+from vlm_forensics.fitting.language_stage import Rationale
+from vlm_forensics.fitting.views import Views
+from vlm_forensics.model.config import CLASSES, VlmForensicsConfig
+from vlm_forensics.model.losses import IGNORE
+from vlm_forensics.model.modeling import VlmForensicsModel
+from vlm_forensics.taxonomy import Label, Operation
+
+WORKERS = 2
+
+
+def base() -> tuple[Path, Path]:
+    """Folders of the base weights: language model, vision encoder."""
+    return weights.resolve(assembly.LANGUAGE), weights.resolve(assembly.VISION)
+
+
+def mini_config() -> VlmForensicsConfig:
+    """Configuration of `vlmf-mini`."""
+    language, vision = base()
+    return assembly.mini_config(language, vision, assembly.tokenizer_with_tokens(language))
+
+
+def layers() -> tuple[int, ...]:
+    """Hidden states of the vision tower that the adapter reads."""
+    return mini_config().shallow_layers
+
+
+def vision_tower() -> torch.nn.Module:
+    """The frozen vision tower with its base weights."""
+    language, vision = base()
+    tower: torch.nn.Module = assembly.fresh_model(mini_config(), language, vision).backbone.model.vision_tower
+    return tower.eval()
+
+
+def split_views(data: Sequence[Path], work: Path, split: str, per_image: int) -> Views:
+    """Views of one split of all data folders."""
+    parts = []
+    for root in data:
+        samples = [sample for sample in read_index(root) if sample.split == split]
+        parts.append(views.build(samples, work / "views" / f"{root.name}-{split}", seed=0,
+                                 per_image=per_image))  # fmt: skip
+    return views.concatenate(parts)
+
+
+def training_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Corpus:
+    """Natural and forged training pictures; the last step of a finished run is only re-read."""
+    if (work / "corpus" / "labels.npz").is_file():
+        return corpora.load(work / "corpus")
+    found = split_views(data, work, "train", config["views"]["per_image"])
+    kept = found.where(_kept(found, config["leave_out"]))
+    weighted = [Operation(name) for name, n in config["forge"]["operations"].items() for _ in range(n)]
+    return corpora.build(kept, work / "corpus", forged=config["forge"]["count"],
+                         operations=weighted, seed=config["seed"])  # fmt: skip
+
+
+def _kept(found: Views, leave_out: Sequence[str]) -> NDArray[np.bool_]:
+    """The first view of every picture, the second of half of them, all of tampered ones.
+
+    Which half is drawn by the hash of the name, hence PYTHONHASHSEED=0 for an exact re-run.
+    """
+    seen: Counter[str] = Counter()
+    keep = np.zeros(len(found), bool)
+    for i, image in enumerate(found.image.tolist()):
+        seen[image] += 1
+        second = hash(image) % 2 == 0 or found.label[i] == Label.TAMPERED
+        keep[i] = found.source[i] not in leave_out and (seen[image] == 1 or second)
+    return keep
+
+
+def cached(work: Path) -> tuple[Corpus, NDArray[np.float16]]:
+    """The corpus and its hidden states."""
+    return corpora.load(work / "corpus"), np.load(work / "states.npy", mmap_mode="r")
+
+
+def all_samples(corpus: Corpus) -> NDArray[np.int64]:
+    """Every sample."""
+    return np.arange(len(corpus))
+
+
+def detection_parts(work: Path) -> detection_stage.DetectionParts:
+    """The trained parts of stage A."""
+    from safetensors.torch import load_file
+
+    parts = detection_stage.DetectionParts(mini_config())
+    parts.load_state_dict(load_file(work / "detection" / "final" / "model.safetensors"))
+    return parts.eval()
+
+
+def with_detection_parts(work: Path) -> tuple[VlmForensicsModel, TextInputs]:
+    """Base weights and stage A in one model, ready for stage B."""
+    language, vision = base()
+    model = assembly.fresh_model(mini_config(), language, vision)
+    parts = detection_parts(work)
+    model.adapter, model.mask_decoder = parts.adapter, parts.mask_decoder
+    tokenizer = assembly.tokenizer_with_tokens(language)
+    return model, mini_text_inputs(tokenizer, model.config.evidence_tokens)
+
+
+def new_tokens(tokenizer: Any) -> list[int]:
+    """Ids of the special tokens, whose rows are trained."""
+    ids: list[int] = tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+    return ids
+
+
+def training_rationales(work: Path, config: dict[str, Any]) -> list[Rationale]:
+    """Rationales of a class-balanced draw; writes `reference.json` beside them first."""
+    corpus, states = cached(work)
+    rng = np.random.default_rng(config["seed"])
+    known = _reference(corpus, work, config["reference"]["photographs"], rng)
+    index = _draw(corpus, config["language"]["samples"], rng)
+    parts = detection_parts(work)
+    found = [detection_stage.predict(parts, corpus.rgb[i : i + 1], states[i : i + 1])["mask"][0] > 0.5
+             for i in index]  # fmt: skip
+    return rationales.build(corpus, index.tolist(), np.stack(found), known, work / "rationales.jsonl",
+                            seed=config["seed"], workers=WORKERS)  # fmt: skip
+
+
+def _reference(corpus: Corpus, work: Path, count: int, rng: np.random.Generator) -> Reference:
+    path = work / "reference.json"
+    reals = np.flatnonzero(corpus.classes == CLASSES.index(Label.REAL))
+    local = np.flatnonzero(corpus.mask_known & (corpus.classes == CLASSES.index(Label.TAMPERED)))
+    chosen, borrowed = rng.choice(reals, count, replace=False), rng.choice(local, count)
+    if not path.is_file():
+        rationales.reference(corpus, borrowed.tolist(), chosen.tolist(), WORKERS).save(path)
+    return Reference.load(path)
+
+
+def _draw(corpus: Corpus, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A quarter real, a quarter synthetic, half tampered with a known operation."""
+    tampered = (corpus.classes == CLASSES.index(Label.TAMPERED)) & corpus.mask_known
+    pools = (np.flatnonzero(corpus.classes == CLASSES.index(Label.REAL)),
+             np.flatnonzero(corpus.classes == CLASSES.index(Label.SYNTHETIC)),
+             np.flatnonzero(tampered & (corpus.operations != IGNORE)))  # fmt: skip
+    shares = (count // 4, count // 4, count // 2)
+    drawn = [rng.choice(pool, min(n, len(pool)), replace=False) for pool, n in zip(pools, shares, strict=True)]
+    return np.asarray(rng.permutation(np.concatenate(drawn)))
+
+
+def fit_to(mask: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """A mask at the side of its picture."""
+    return np.asarray(cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
