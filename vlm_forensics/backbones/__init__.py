@@ -1,0 +1,1 @@
+"""Families of vision-language models the detection parts can stand on, one file each."""
