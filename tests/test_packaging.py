@@ -176,3 +176,10 @@ def test_examples_are_small_and_credited() -> None:
                     assert original.size == image.size
                 low, high = image.getextrema()
                 assert (low, high) == (0, 255)
+
+
+def test_the_recipe_leaves_out_what_the_cards_say() -> None:
+    config = ROOT / "training" / "configs" / "vlmf-mini.yaml"
+    left_out = set(yaml.safe_load(config.read_text(encoding="utf-8"))["leave_out"])
+    fronts = [yaml.safe_load(c.read_text(encoding="utf-8").split("---\n", 2)[1]) for c in CARDS]
+    assert left_out == {s for f in fronts if f["role"] == ["left out"] for s in f["sources"]}
