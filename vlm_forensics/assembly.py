@@ -28,7 +28,9 @@ MINI = "vlmf-mini"
 TRAINED = "trained.safetensors"
 """Trained tensors outside LoRA, by their name in the assembled model."""
 LORA = "lora"
-SIDE_FILES = ("calibration.json", "reference.json", "README.md")
+SIDE_FILES = ("calibration.json", "reference.json")
+SEAL = "digests.json"
+"""sha256 of the other files of a folder, model cards excepted; checked before every use."""
 LANGUAGE, VISION = "smollm2-135m", "vit-s14-focus"
 
 
@@ -98,20 +100,52 @@ def shipped() -> Path:
 
 
 def assemble(trained: Path, *, offline: bool = False) -> Path:
-    """The complete model made of `trained` and the base weights, from the cache when it is there."""
-    key = _key(trained)
-    out = weights.cache_folder() / "assembled" / key
-    if not (out / "complete.json").is_file():
+    """The complete model made of `trained` and the base weights, from the cache when it is there.
+
+    Raises:
+        WeightsError: a file of either folder is not as it was written.
+    """
+    check_seal(trained, hint="install vlm_forensics again")
+    out = weights.cache_folder() / "assembled" / _key(trained)
+    if not (out / SEAL).is_file():
         language, vision = (weights.resolve(n, offline=offline) for n in (LANGUAGE, VISION))
         log.info("assembling %s", trained.name)
         _write(trained, language, vision, out)
+    check_seal(out, hint=f"delete the folder {out.name} in the cache (`vlmf env` shows where)")
     return out
+
+
+def seal(folder: Path) -> None:
+    """Records the digests of a finished folder inside it."""
+    (folder / SEAL).write_text(json.dumps(_sealed(folder), indent=1) + "\n", encoding="utf-8")
+
+
+def check_seal(folder: Path, *, hint: str) -> None:
+    """Compares a folder with its seal.
+
+    Raises:
+        WeightsError: the seal is missing or unreadable, or a file differs.
+    """
+    try:
+        recorded = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        recorded = None
+    found = _sealed(folder)
+    if recorded != found:
+        names = sorted(n for n in found if (recorded or {}).get(n) != found[n]) or ["a missing file"]
+        raise WeightsError("weights_corrupt", f"{names[0]} of the model is not as it was written",
+                           hint=hint)  # fmt: skip
+
+
+def _sealed(folder: Path) -> dict[str, str]:
+    return {name: digest for name, digest in weights.digests(folder).items()
+            if name != SEAL and not name.endswith(".md")}  # fmt: skip
 
 
 def _key(trained: Path) -> str:
     import hashlib
 
-    digests = weights.digests(trained) | {name: name for name in (LANGUAGE, VISION)}
+    digests = _sealed(trained) | {name: name for name in (LANGUAGE, VISION)}
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -127,9 +161,7 @@ def _write(trained: Path, language: Path, vision: Path, out: Path) -> None:
         for side in SIDE_FILES:
             if (trained / side).is_file():
                 shutil.copy2(trained / side, part / side)
-        record = {"base": {LANGUAGE: weights.digests(language), VISION: weights.digests(vision)},
-                  "trained": weights.digests(trained)}  # fmt: skip
-        (part / "complete.json").write_text(json.dumps(record, indent=1))
+        seal(part)
         shutil.rmtree(out, ignore_errors=True)
         part.rename(out)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_forensics.assembly import seal
 from vlm_forensics.backbones.mini import VISION_SIZE
 from vlm_forensics.calibration import Calibration, fit_abstain_band, fit_temperature
 from vlm_forensics.datasets.equalise import QUALITY
@@ -42,6 +43,7 @@ def calibrate(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Calib
     result = fit(found, predicted, config["calibration"])
     result.save(work / "vlmf-mini" / "calibration.json")
     shutil.copy2(work / "reference.json", work / "vlmf-mini" / "reference.json")
+    seal(work / "vlmf-mini")
     return result
 
 
