@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vlm_forensics import weights
 from vlm_forensics.errors import ModelError, WeightsError
@@ -31,7 +31,8 @@ LORA = "lora"
 SIDE_FILES = ("calibration.json", "reference.json")
 SEAL = "digests.json"
 """sha256 of the other files of a folder, model cards excepted; checked before every use."""
-LANGUAGE, VISION = "smollm2-135m", "vit-s14-focus"
+LANGUAGE: Final = "smollm2-135m"
+VISION: Final = "vit-s14-focus"
 
 
 def tokenizer_with_tokens(language: Path) -> PreTrainedTokenizerBase:

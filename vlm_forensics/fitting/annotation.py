@@ -38,7 +38,9 @@ def claims(
     text = str(rng.choice(wording["primary"][artifact])).format(how=how)
     found = [ParsedClaim(artifact, box, text)]
     if box is not None:
-        found += [ParsedClaim(a, box, _secondary(a, c, wording, rng)) for a, c in _side(clues).items()]
+        found += [
+            ParsedClaim(a, box, _secondary(a, c, wording, rng)) for a, c in _side(clues).items()
+        ]
     return tuple(found)
 
 

@@ -79,4 +79,4 @@ def mask_threshold(
         pairs = zip(truths, maps, called, strict=True)
         return float(np.mean([pixel_f1(t, m >= threshold) if c else 0.0 for t, m, c in pairs]))
 
-    return max(MASK_THRESHOLDS, key=score)
+    return float(max(MASK_THRESHOLDS, key=score))

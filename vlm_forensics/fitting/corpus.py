@@ -7,9 +7,10 @@ distribution for every class, so that compression tells nothing about the label.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,9 @@ class Corpus:
         return len(self.classes)
 
 
-def plan(views: Views, forged: int, operations: list[Operation], seed: int) -> list[tuple[int, int, Operation | None]]:
+def plan(
+    views: Views, forged: int, operations: Sequence[Operation], seed: int
+) -> list[tuple[int, int, Operation | None]]:
     """`(view, donor, operation)` of every sample: all views as they are, then `forged` forgeries.
 
     Photos and donors of forgeries are real views, drawn with equal weight per source.
@@ -66,11 +69,13 @@ def plan(views: Views, forged: int, operations: list[Operation], seed: int) -> l
     weight = np.asarray([counts[s] ** -0.5 for s in views.source[real]])
     rng = np.random.default_rng(seed)
     pairs = rng.choice(real, (forged, 2), p=weight / weight.sum())
-    return natural + [(int(a), int(b), operations[k % len(operations)]) for k, (a, b) in enumerate(pairs)]
+    return natural + [
+        (int(a), int(b), operations[k % len(operations)]) for k, (a, b) in enumerate(pairs)
+    ]
 
 
 def build(
-    views: Views, out: Path, *, forged: int, operations: list[Operation], seed: int,
+    views: Views, out: Path, *, forged: int, operations: Sequence[Operation], seed: int,
     qualities: tuple[int, int] = QUALITIES,
 ) -> Corpus:  # fmt: skip
     """Forges and recompresses into `out` (kept and re-read when complete)."""
@@ -105,11 +110,12 @@ def _write(
         rows.append(row)
     columns = [np.asarray(column) for column in zip(*rows, strict=True)]
     names = ("classes", "operations", "mask_known", "source", "image")
-    np.savez(out / "labels.npz", **dict(zip(names, columns, strict=True)))
+    labels: dict[str, Any] = dict(zip(names, columns, strict=True))
+    np.savez(out / "labels.npz", **labels)
 
 
 def _samples(
-    views: Views, steps: Iterator[tuple[int, int, Operation | None]], seed: int
+    views: Views, steps: Iterable[tuple[int, int, Operation | None]], seed: int
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[int, int, bool, str, str]]]:
     for n, (i, donor, operation) in enumerate(steps):
         source, image = str(views.source[i]), str(views.image[i])
@@ -120,7 +126,8 @@ def _samples(
             yield np.asarray(views.rgb[i]), np.asarray(views.masks[i]), row
         else:
             try:
-                made = forge(np.asarray(views.rgb[i]), np.asarray(views.rgb[donor]), operation, seed + n)
+                photo, other = np.asarray(views.rgb[i]), np.asarray(views.rgb[donor])
+                made = forge(photo, other, operation, seed + n)
             except NothingAlteredError:  # a flat photo: this sample is left out
                 continue
             known = made.label is Label.TAMPERED

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainingArguments
 
-from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.datasets.equalise import recompress
+from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
 from vlm_forensics.model.config import CLASSES, VlmForensicsConfig
 from vlm_forensics.model.inputs import to_tensor
@@ -86,7 +86,8 @@ class DetectionDataset(Dataset[dict[str, Tensor]]):
         # The tower is nearly mirror-equivariant, so its cached patches are mirrored as well.
         if self.rng.random() < 0.5:
             side = round((shallow.shape[1] - 1) ** 0.5)
-            patches = shallow[:, 1:].unflatten(1, (side, side)).flip(2).flatten(1, 2)
+            grid = shallow[:, 1:].reshape(len(shallow), side, side, -1)
+            patches = grid.flip(2).flatten(1, 2)
             shallow = torch.cat([shallow[:, :1], patches], 1)
             rgb, mask = rgb[:, ::-1], mask[:, ::-1]
         if self.rng.random() < 0.5:
@@ -114,13 +115,15 @@ class BalancedSampler(Sampler[int]):
         return len(self.weight)
 
     def __iter__(self) -> Iterator[int]:
-        drawn = torch.multinomial(self.weight, len(self), replacement=True, generator=self.generator)
+        drawn = torch.multinomial(
+            self.weight, len(self), replacement=True, generator=self.generator
+        )
         return iter(drawn.tolist())
 
 
-class _BalancedTrainer(Trainer):  # type: ignore[misc]
+class _BalancedTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        data: DetectionDataset = self.train_dataset
+        data: Any = train_dataset or self.train_dataset
         return BalancedSampler(data.corpus, data.index, self.args.seed)
 
 
@@ -155,7 +158,8 @@ def predict(
         overview = to_tensor(np.asarray(rgb[start : start + batch]))
         shallow = torch.from_numpy(np.asarray(states[start : start + batch])).float()
         out, mask_logits = parts.detect(shallow, overview)
-        for name, value in (("class", out.class_logits), ("low_level", out.low_level_logits),
-                            ("operation", out.operation_logits), ("mask", mask_logits.sigmoid())):  # fmt: skip
+        values = {"class": out.class_logits, "low_level": out.low_level_logits,
+                  "operation": out.operation_logits, "mask": mask_logits.sigmoid()}  # fmt: skip
+        for name, value in values.items():
             found.setdefault(name, []).append(value.float().numpy())
-    return {name: np.concatenate(values) for name, values in found.items()}
+    return {name: np.concatenate(batches) for name, batches in found.items()}

@@ -95,8 +95,10 @@ def prepare(model: VlmForensicsModel, *, rank: int, new_tokens: Sequence[int]) -
     layers = model.config.shallow_layers
     model.backbone.model.vision_tower = CachedTower(layers)
     model.requires_grad_(False)
-    settings = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05,
-                          target_modules=LORA_TARGETS, trainable_token_indices=list(new_tokens))  # fmt: skip
+    settings = LoraConfig(
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=LORA_TARGETS,
+        trainable_token_indices=list(new_tokens),
+    )  # fmt: skip
     model.backbone = get_peft_model(model.backbone, settings)
     for name, parameter in model.named_parameters():
         if name.replace("backbone.base_model.model.", "backbone.").startswith(TRAINED_PARTS):
@@ -119,7 +121,7 @@ class StepModel(nn.Module):
         return out
 
 
-def train(
+def train(  # noqa: PLR0913 - the settings of vlmf-mini.yaml, by keyword
     model: VlmForensicsModel, data: RationaleDataset, text: TextInputs, out: Path, *, steps: int,
     batch: int, learning_rate: float, seed: int,
 ) -> None:  # fmt: skip
@@ -136,7 +138,7 @@ def train(
     trainer = Trainer(model=StepModel(model), args=arguments, train_dataset=data,
                       data_collator=Collator(text))  # fmt: skip
     trainer.train(resume_from_checkpoint=any(out.glob("checkpoint-*")))
-    model.eval()
+    model.train(False)
 
 
 def export(model: VlmForensicsModel, folder: Path) -> None:

@@ -20,7 +20,7 @@ from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
 from vlm_forensics.model.config import CLASSES, OPERATIONS
 from vlm_forensics.model.losses import IGNORE
-from vlm_forensics.parsing import compose
+from vlm_forensics.parsing import ParsedClaim, compose
 from vlm_forensics.taxonomy import Label
 
 QUALITY = 90
@@ -32,7 +32,9 @@ def measure(rgb: NDArray[np.uint8]) -> dict[str, Measurement]:
     return measure_all(PixelArray(np.ascontiguousarray(rgb)))
 
 
-def reference(corpus: Corpus, masks: Sequence[int], reals: Sequence[int], workers: int) -> Reference:
+def reference(
+    corpus: Corpus, masks: Sequence[int], reals: Sequence[int], workers: int
+) -> Reference:
     """Quantiles on real pictures, local ones inside masks borrowed from forgeries."""
     pairs = [(np.asarray(corpus.rgb[r]), np.asarray(corpus.masks[m]))
              for r, m in zip(reals, masks, strict=True)]  # fmt: skip
@@ -61,7 +63,8 @@ def build(
         workers: processes.
     """
     if not out.is_file():
-        jobs = [_Job.of(corpus, n, mask, known, seed) for n, mask in zip(index, predicted, strict=True)]
+        pairs = zip(index, predicted, strict=True)
+        jobs = [_Job.of(corpus, n, mask, known, seed) for n, mask in pairs]
         with ProcessPoolExecutor(workers) as pool:
             found = list(pool.map(_Job.run, jobs, chunksize=16))
         lines = [json.dumps({"index": int(n), "measured": m, "answer": a})
@@ -87,7 +90,8 @@ class _Job:
     ) -> _Job:
         """The job of sample `n`."""
         label = CLASSES[int(corpus.classes[n])]
-        truth = np.ones((SIDE, SIDE), bool) if label is Label.SYNTHETIC else np.asarray(corpus.masks[n])
+        whole = label is Label.SYNTHETIC
+        truth = np.ones((SIDE, SIDE), bool) if whole else np.asarray(corpus.masks[n])
         return cls(np.asarray(corpus.rgb[n]), truth, mask, label, int(corpus.operations[n]), known,
                    seed + int(n))  # fmt: skip
 
@@ -98,7 +102,7 @@ class _Job:
         measurements = measure(self.rgb)
         inside = cv2.resize(self.predicted.astype(np.uint8), (SIDE, SIDE)) > 0
         measured = prompt_phrase(clues(measurements, inside, self.known))
-        said = ()
+        said: tuple[ParsedClaim, ...] = ()
         if self.operation != IGNORE and self.label is not Label.REAL and self.truth.any():
             true_clues = clues(measurements, self.truth & ~self.truth.all(), self.known)
             rng = np.random.default_rng(self.seed)

@@ -49,7 +49,8 @@ def layers() -> tuple[int, ...]:
 def vision_tower() -> torch.nn.Module:
     """The frozen vision tower with its base weights."""
     language, vision = base()
-    tower: torch.nn.Module = assembly.fresh_model(mini_config(), language, vision).backbone.model.vision_tower
+    model = assembly.fresh_model(mini_config(), language, vision)
+    tower: torch.nn.Module = model.backbone.model.vision_tower
     return tower.eval()
 
 
@@ -69,7 +70,8 @@ def training_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) ->
         return corpora.load(work / "corpus")
     found = split_views(data, work, "train", config["views"]["per_image"])
     kept = found.where(_kept(found, config["leave_out"]))
-    weighted = [Operation(name) for name, n in config["forge"]["operations"].items() for _ in range(n)]
+    shares = config["forge"]["operations"]
+    weighted = [Operation(name) for name, n in shares.items() for _ in range(n)]
     return corpora.build(kept, work / "corpus", forged=config["forge"]["count"],
                          operations=weighted, seed=config["seed"])  # fmt: skip
 
@@ -130,10 +132,14 @@ def training_rationales(work: Path, config: dict[str, Any]) -> list[Rationale]:
     known = _reference(corpus, work, config["reference"]["photographs"], rng)
     index = _draw(corpus, config["language"]["samples"], rng)
     parts = detection_parts(work)
-    found = [detection_stage.predict(parts, corpus.rgb[i : i + 1], states[i : i + 1])["mask"][0] > 0.5
-             for i in index]  # fmt: skip
-    return rationales.build(corpus, index.tolist(), np.stack(found), known, work / "rationales.jsonl",
-                            seed=config["seed"], workers=WORKERS)  # fmt: skip
+    found = [
+        detection_stage.predict(parts, corpus.rgb[i : i + 1], states[i : i + 1])["mask"][0] > 0.5
+        for i in index
+    ]
+    return rationales.build(
+        corpus, index.tolist(), np.stack(found), known, work / "rationales.jsonl",
+        seed=config["seed"], workers=WORKERS,
+    )  # fmt: skip
 
 
 def _reference(corpus: Corpus, work: Path, count: int, rng: np.random.Generator) -> Reference:
@@ -153,7 +159,10 @@ def _draw(corpus: Corpus, count: int, rng: np.random.Generator) -> NDArray[np.in
              np.flatnonzero(corpus.classes == CLASSES.index(Label.SYNTHETIC)),
              np.flatnonzero(tampered & (corpus.operations != IGNORE)))  # fmt: skip
     shares = (count // 4, count // 4, count // 2)
-    drawn = [rng.choice(pool, min(n, len(pool)), replace=False) for pool, n in zip(pools, shares, strict=True)]
+    drawn = [
+        rng.choice(pool, min(n, len(pool)), replace=False)
+        for pool, n in zip(pools, shares, strict=True)
+    ]
     return np.asarray(rng.permutation(np.concatenate(drawn)))
 
 

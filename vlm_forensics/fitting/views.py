@@ -79,7 +79,8 @@ def _write(samples: Sequence[Sample], out: Path, per_image: int, seed: int) -> N
             log.warning("%s does not decode (%s)", sample.path.name, type(error).__name__)
             continue
         rng = np.random.default_rng([seed, number])
-        for square in squares(*pixels.shape[:2], per_image, rng):
+        height, width = pixels.shape[:2]
+        for square in squares(height, width, per_image, rng):
             rgb[len(rows)] = take(pixels, square)
             masks[len(rows)] = take(np.repeat(mask[..., None], 3, 2).astype(np.uint8) * 255,
                                     square)[..., 0] > 127  # fmt: skip

@@ -32,7 +32,7 @@ def cache(
             states = np.lib.format.open_memmap(out, "w+", np.float16, (len(rgb), *batch.shape[1:]))
         states[start : start + len(batch)] = batch
         progress.write_text(str(start + len(batch)))
-    return np.load(out, mmap_mode="r")
+    return np.asanyarray(np.load(out, mmap_mode="r"), np.float16)
 
 
 @torch.inference_mode()

@@ -20,7 +20,7 @@ class AdapterOutput(NamedTuple):
     """What the adapter finds in a batch of images."""
 
     class_logits: Tensor  # [B, 3] real, synthetic, tampered
-    low_level_logits: Tensor  # [B, 3] the low-level stream alone (a baseline, and a part of the sum)
+    low_level_logits: Tensor  # [B, 3] the low-level stream alone, a part of the class logits
     operation_logits: Tensor  # [B, 9]
     tile_logits: Tensor  # [B, 1, h/16, w/16] altered or not, per cell of the overview
     evidence: Tensor  # [B, K, text_hidden]
@@ -29,7 +29,7 @@ class AdapterOutput(NamedTuple):
 
 
 class DetectionAdapter(nn.Module):
-    """Class logits, a map, operation logits and K evidence tokens from one overview and its tiles."""
+    """Class logits, a map, operation logits and K evidence tokens of one picture."""
 
     def __init__(self, config: VlmForensicsConfig) -> None:
         super().__init__()
@@ -49,6 +49,8 @@ class DetectionAdapter(nn.Module):
         self.norm = nn.LayerNorm(size)
         self.class_head = nn.Linear(3 * size, len(CLASSES))
         self.low_level_head = nn.Linear(2 * config.low_level_widths[-1], len(CLASSES))
+        self.vision_head = nn.Linear(3 * config.vision_hidden_size, len(CLASSES))
+        self.register_buffer("class_mix", torch.tensor([1.0, 1.0, 0.0]))
         self.operation_head = nn.Linear(3 * size, len(OPERATIONS))
         self.tile_head = nn.Linear(size, 1)
         self.queries = nn.Parameter(torch.randn(1, config.evidence_tokens, size) * 0.02)
@@ -58,7 +60,9 @@ class DetectionAdapter(nn.Module):
             nn.Linear(config.text_hidden_size, config.text_hidden_size))  # fmt: skip
         self.decision = nn.Linear(len(CLASSES) + len(OPERATIONS), config.text_hidden_size)
 
-    def forward(self, shallow: list[Tensor], overview: Tensor, tiles: Tensor | None = None) -> AdapterOutput:
+    def forward(
+        self, shallow: list[Tensor], overview: Tensor, tiles: Tensor | None = None
+    ) -> AdapterOutput:
         """Examines a batch.
 
         Args:
@@ -76,15 +80,17 @@ class DetectionAdapter(nn.Module):
         pooled = torch.cat([summary, cells.mean(1), (weights * cells).sum(1)], 1)
         low_level_logits = self._low_level(low, tiles)
         height, width = low.coarse.shape[-2:]
-        class_logits = self.class_head(pooled) + low_level_logits
+        parts = (self.class_head(pooled), low_level_logits, self.vision_head(pool(shallow[-1])))
+        mix = self.get_buffer("class_mix")
+        class_logits = torch.stack([m * part for m, part in zip(mix, parts, strict=True)]).sum(0)
         operation_logits = self.operation_head(pooled)
         return AdapterOutput(
             class_logits,
             low_level_logits,
             operation_logits,
-            tile_logits.transpose(1, 2).unflatten(2, (height, width)),
+            tile_logits.transpose(1, 2).reshape(-1, 1, height, width),
             self._evidence(tokens, class_logits, operation_logits),
-            cells.transpose(1, 2).unflatten(2, (height, width)),
+            cells.transpose(1, 2).reshape(len(cells), -1, height, width),
             low.fine,
         )
 
@@ -96,11 +102,12 @@ class DetectionAdapter(nn.Module):
         return torch.cat([self.decision(heads)[:, None], self.to_text(seen[:, 1:])], 1)
 
     def _fused(self, shallow: list[Tensor], low: LowLevelFeatures) -> Tensor:
-        summed = torch.stack([layer(x) for layer, x in zip(self.shallow, shallow, strict=True)]).sum(0)
+        read = [layer(x) for layer, x in zip(self.shallow, shallow, strict=True)]
+        summed = torch.stack(read).sum(0)
         patches = summed[:, 1:].transpose(1, 2)
         side = round(patches.shape[-1] ** 0.5)
-        grid = F.interpolate(patches.unflatten(2, (side, side)), low.coarse.shape[-2:],
-                             mode="bilinear", align_corners=False)  # fmt: skip
+        square = patches.reshape(*patches.shape[:2], side, side)
+        grid = F.interpolate(square, low.coarse.shape[-2:], mode="bilinear", align_corners=False)
         grid = grid + self.low(low.coarse)
         grid = grid + self.position(grid)
         start = self.summary + summed[:, :1]
@@ -112,8 +119,14 @@ class DetectionAdapter(nn.Module):
         if tiles is None or tiles.shape[1] == 0:
             return torch.as_tensor(logits)
         coarse = self.stream(tiles.flatten(0, 1)).coarse
-        native = self.low_level_head(_statistics(coarse)).unflatten(0, tiles.shape[:2])
+        native = self.low_level_head(_statistics(coarse)).reshape(*tiles.shape[:2], -1)
         return torch.cat([logits[:, None], native], 1).mean(1)
+
+
+def pool(states: Tensor) -> Tensor:
+    """Class token, mean and deviation of the patches of `[B, 1 + P, D]`, as `[B, 3D]`."""
+    patches = states[:, 1:]
+    return torch.cat([states[:, 0], patches.mean(1), patches.std(1)], 1)
 
 
 def _statistics(coarse: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
@@ -14,7 +14,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(Operation)
 """Order of the operation logits."""
 
 
-class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[misc]
+class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """What `VlmForensicsModel` is made of.
 
     Args:
@@ -31,9 +31,9 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[misc]
     """
 
     model_type = "vlm_forensics"
-    sub_configs = {"backbone_config": AutoConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {"backbone_config": AutoConfig}
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one name per entry of config.json
         self,
         backbone_config: PreTrainedConfig | dict[str, Any] | None = None,
         *,

@@ -80,6 +80,6 @@ def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
 def vision_input(overviews: Tensor, size: int) -> Tensor:
     """Overviews `[B, 3, h, w]` in 0..255 → `[B, 3, size, size]`, ImageNet-normalised."""
     squeezed = F.interpolate(overviews, (size, size), mode="bilinear", antialias=True)
-    mean = torch.tensor(_MEAN).view(1, 3, 1, 1)
-    std = torch.tensor(_STD).view(1, 3, 1, 1)
+    mean = overviews.new_tensor(_MEAN).view(1, 3, 1, 1)
+    std = overviews.new_tensor(_STD).view(1, 3, 1, 1)
     return (squeezed / 255 - mean) / std

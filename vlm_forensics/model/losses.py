@@ -42,7 +42,8 @@ def tile_loss(logits: Tensor, masks: Tensor, known: Tensor) -> Tensor:
     """Binary cross-entropy of `[B, 1, h, w]` cell logits against the masks' area averages."""
     if not bool(known.any()):
         return logits.sum() * 0
-    target = F.adaptive_avg_pool2d(masks[known][:, None].float(), logits.shape[-2:])
+    height, width = logits.shape[-2:]
+    target = F.adaptive_avg_pool2d(masks[known][:, None].float(), (height, width))
     return F.binary_cross_entropy_with_logits(logits[known].float(), target)
 
 
@@ -54,7 +55,8 @@ def detection_loss(
     `targets` holds `class_labels` [B], `operation_labels` [B], `masks` [B, h, w] and
     `mask_known` [B]; `weights` one factor per part.
     """
-    masks = F.adaptive_avg_pool2d(targets["masks"][:, None].float(), mask_logits.shape[-2:])[:, 0]
+    height, width = mask_logits.shape[-2:]
+    masks = F.adaptive_avg_pool2d(targets["masks"][:, None].float(), (height, width))[:, 0]
     parts = {
         "class": class_loss(found.class_logits, targets["class_labels"]),
         "low_level": class_loss(found.low_level_logits, targets["class_labels"]),

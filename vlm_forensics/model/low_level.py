@@ -82,7 +82,9 @@ class LowLevelStream(nn.Module):
         )
         self.stage4 = _Block(widths[0], widths[1], 2)
         self.stage8 = _Block(widths[1], widths[2], 2)
-        self.stage16 = nn.Sequential(_Block(widths[2], widths[3], 2), _Block(widths[3], widths[3], 1))
+        self.stage16 = nn.Sequential(
+            _Block(widths[2], widths[3], 2), _Block(widths[3], widths[3], 1)
+        )
 
     def forward(self, rgb: Tensor) -> LowLevelFeatures:
         """Features of `[B, 3, h, w]` RGB in 0..255, h and w multiples of 16."""

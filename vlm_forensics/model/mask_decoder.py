@@ -1,4 +1,4 @@
-"""The mask decoder: one prompt vector against fused and fine features, as SAM's hypernetwork head."""
+"""The mask decoder: one prompt vector against fused and fine features, as SAM's mask head."""
 
 from __future__ import annotations
 
@@ -38,8 +38,11 @@ class MaskDecoder(nn.Module):
         query = self.default_prompt.expand(len(grid), -1)
         if prompt is not None:
             query = query + self.from_text(prompt)
-        coarse = F.interpolate(self.reduce(grid), fine.shape[-2:], mode="bilinear", align_corners=False)
+        coarse = F.interpolate(
+            self.reduce(grid), fine.shape[-2:], mode="bilinear", align_corners=False
+        )
         pixels = self.mix(coarse + self.fine(fine))
         weights = self.hyper(query)
-        logits: Tensor = torch.einsum("bchw,bc->bhw", pixels, weights[:, :-1]) + weights[:, -1, None, None]
+        scale, shift = weights[:, :-1], weights[:, -1, None, None]
+        logits: Tensor = torch.einsum("bchw,bc->bhw", pixels, scale) + shift
         return logits

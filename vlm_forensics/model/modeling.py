@@ -14,7 +14,7 @@ from transformers import (
     GenerationConfig,
     PreTrainedModel,
 )
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
 from vlm_forensics.model.config import CLASSES, VlmForensicsConfig
@@ -34,7 +34,7 @@ class Detection(NamedTuple):
 
 
 @dataclass
-class VlmForensicsOutput(ModelOutput):  # type: ignore[misc]
+class VlmForensicsOutput(ModelOutput):
     """Losses and logits of one training or scoring pass."""
 
     loss: Tensor | None = None
@@ -50,7 +50,7 @@ class VlmForensicsOutput(ModelOutput):  # type: ignore[misc]
     """Weighted losses by name."""
 
 
-class VlmForensicsModel(PreTrainedModel):  # type: ignore[misc]
+class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     """Any `AutoModelForImageTextToText` backbone that offers `get_image_features`, plus our parts.
 
     Example:
@@ -64,11 +64,12 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[misc]
 
     def __init__(self, config: VlmForensicsConfig) -> None:
         super().__init__(config)
-        self.backbone = AutoModelForImageTextToText.from_config(config.backbone_config)
+        build: Any = AutoModelForImageTextToText.from_config
+        self.backbone = build(config.backbone_config)
         self.adapter = DetectionAdapter(config)
         self.mask_decoder = MaskDecoder(config)
         self.text_class_head = nn.Linear(config.text_hidden_size, len(CLASSES))
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         """The parts initialise themselves when they are built."""
@@ -78,7 +79,9 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[misc]
         embeddings: nn.Module = self.backbone.get_input_embeddings()
         return embeddings
 
-    def detect(self, pixel_values: Tensor, overview: Tensor, tiles: Tensor | None = None) -> Detection:
+    def detect(
+        self, pixel_values: Tensor, overview: Tensor, tiles: Tensor | None = None
+    ) -> Detection:
         """Runs vision tower, adapter and mask decoder.
 
         Args:
@@ -86,8 +89,9 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[misc]
             overview: `[B, 3, h, w]` RGB in 0..255, h and w multiples of 16, the same picture.
             tiles: `[B, N, 3, s, s]` native-resolution tiles, RGB in 0..255.
         """
-        seen = self.backbone.get_image_features(pixel_values=pixel_values,
-                                                output_hidden_states=True, return_dict=True)  # fmt: skip
+        seen = self.backbone.get_image_features(
+            pixel_values=pixel_values, output_hidden_states=True, return_dict=True
+        )
         tokens = seen.pooler_output
         if not isinstance(tokens, Tensor):
             tokens = torch.stack(tuple(tokens))
@@ -112,10 +116,13 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[misc]
     ) -> VlmForensicsOutput:  # fmt: skip
         """One pass over prompts with answers; `targets` as in `losses.detection_loss`."""
         found = self.detect(pixel_values, overview)
-        out = self.backbone(inputs_embeds=self.embed(input_ids, found), attention_mask=attention_mask,
-                            labels=labels, output_hidden_states=True)  # fmt: skip
+        out = self.backbone(
+            inputs_embeds=self.embed(input_ids, found), attention_mask=attention_mask,
+            labels=labels, output_hidden_states=True,
+        )  # fmt: skip
         hidden = out.hidden_states[-1].to(overview.dtype)
-        text_class = self.text_class_head(self.hidden_at(hidden, input_ids, self.config.cls_token_id))
+        said = self.hidden_at(hidden, input_ids, self.config.cls_token_id)
+        text_class = self.text_class_head(said)
         prompt = self.hidden_at(hidden, input_ids, self.config.seg_token_id)
         mask_logits = self.mask_decoder(found.adapter.grid, found.adapter.fine, prompt)
         parts = self._losses(found, out.loss, text_class, mask_logits, targets)
@@ -146,8 +153,10 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[misc]
 
     def hidden_states(self, input_ids: Tensor, found: Detection) -> Tensor:
         """Last hidden states `[B, L, text_hidden]` over prompts and answers, float32."""
-        out = self.backbone(inputs_embeds=self.embed(input_ids, found),
-                            attention_mask=torch.ones_like(input_ids), output_hidden_states=True)  # fmt: skip
+        out = self.backbone(
+            inputs_embeds=self.embed(input_ids, found), attention_mask=torch.ones_like(input_ids),
+            output_hidden_states=True,
+        )  # fmt: skip
         return torch.as_tensor(out.hidden_states[-1].float())
 
     @torch.inference_mode()
@@ -155,7 +164,7 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[misc]
         self, input_ids: Tensor, attention_mask: Tensor, found: Detection, *, max_new_tokens: int
     ) -> Tensor:
         """Greedy continuation `[B, new]` of the prompts."""
-        settings = GenerationConfig(
+        settings = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=max_new_tokens, do_sample=False, repetition_penalty=1.0,
             eos_token_id=self.config.get_text_config().eos_token_id,
             pad_token_id=self.config.get_text_config().eos_token_id,
