@@ -2,7 +2,7 @@
 
     PYTHONHASHSEED=0 python training/vlmf_mini.py prepare   --data DIR --work DIR
     PYTHONHASHSEED=0 python training/vlmf_mini.py detection --data DIR --work DIR
-    … rationales, language, calibrate, and the folder WORK/vlmf-mini is the model.
+    … blend, rationales, language, calibrate, and the folder WORK/vlmf-mini is the model.
 
 DIR holds an `index.csv` (see data_cards/). `VLMF_FORGE_WEIGHTS` names the folder with the
 networks of the forge.
@@ -48,6 +48,13 @@ def detection(run: Any) -> None:
                 **run.config["detection"])  # fmt: skip
 
 
+def blend(run: Any) -> None:
+    """The linear probe beside the fused head, and the weight of each head."""
+    from vlm_forensics.fitting.calibrate import blend as fit
+
+    print("weights of fused head, low-level stream, probe:", fit(run.data, run.work, run.config))
+
+
 def rationales(run: Any) -> None:
     """What stage B learns to say: measured clues and true answers."""
     from vlm_forensics.fitting import recipe
@@ -77,7 +84,7 @@ def calibrate(run: Any) -> None:
     print(fit(run.data, run.work, run.config).model_dump_json(indent=1))
 
 
-STAGES = {f.__name__: f for f in (prepare, detection, rationales, language, calibrate)}
+STAGES = {f.__name__: f for f in (prepare, detection, blend, rationales, language, calibrate)}
 
 
 def main(argv: list[str] | None = None) -> None:

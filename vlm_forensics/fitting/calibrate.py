@@ -15,6 +15,7 @@ from vlm_forensics.backbones.mini import VISION_SIZE
 from vlm_forensics.calibration import Calibration, fit_abstain_band, fit_temperature
 from vlm_forensics.datasets.equalise import QUALITY
 from vlm_forensics.evaluation.masks import pixel_f1
+from vlm_forensics.fitting import blend as blending
 from vlm_forensics.fitting import corpus as corpora
 from vlm_forensics.fitting import detection_stage, recipe, vision_cache
 from vlm_forensics.fitting.corpus import Corpus
@@ -34,11 +35,36 @@ def validation_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) 
     )  # fmt: skip
 
 
+def _validation_states(found: Corpus, work: Path) -> NDArray[np.float16]:
+    return vision_cache.cache(recipe.vision_tower(), found.rgb, recipe.layers(), VISION_SIZE,
+                              work / "val_states.npy")  # fmt: skip
+
+
+def blend(data: Sequence[Path], work: Path, config: dict[str, Any]) -> list[float]:
+    """Fits probe and head weights and writes the finished detection parts."""
+    from safetensors.torch import save_file
+
+    corpus, states = recipe.cached(work)
+    probe = blending.fit_probe(blending.pooled(states), corpus)
+    found = validation_corpus(data, work, config)
+    held_out = _validation_states(found, work)
+    parts = recipe.detection_parts(work, blended=False)
+    predicted = detection_stage.predict(parts, found.rgb, held_out)
+    heads = np.stack([
+        predicted["class"] - predicted["low_level"],  # weights are 1, 1, 0 before the blend
+        predicted["low_level"],
+        blending.pooled(held_out) @ probe[0].T + probe[1],
+    ]).astype(np.float32)  # fmt: skip
+    mix = blending.fit_mix(heads, found.classes)
+    blending.install(parts, probe, mix)
+    save_file(parts.state_dict(), work / "detection" / recipe.BLENDED)
+    return [round(float(weight), 3) for weight in mix]
+
+
 def calibrate(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Calibration:
     """Fits the calibration and writes it, with the reference, into the model folder."""
     found = validation_corpus(data, work, config)
-    states = vision_cache.cache(recipe.vision_tower(), found.rgb, recipe.layers(), VISION_SIZE,
-                                work / "val_states.npy")  # fmt: skip
+    states = _validation_states(found, work)
     predicted = detection_stage.predict(recipe.detection_parts(work), found.rgb, states)
     result = fit(found, predicted, config["calibration"])
     result.save(work / "vlmf-mini" / "calibration.json")

@@ -28,6 +28,8 @@ from vlm_forensics.model.modeling import VlmForensicsModel
 from vlm_forensics.taxonomy import Label, Operation
 
 WORKERS = 2
+BLENDED = "blended.safetensors"
+"""Stage A with probe and head weights, below `detection/`."""
 
 
 def base() -> tuple[Path, Path]:
@@ -100,12 +102,13 @@ def all_samples(corpus: Corpus) -> NDArray[np.int64]:
     return np.arange(len(corpus))
 
 
-def detection_parts(work: Path) -> detection_stage.DetectionParts:
-    """The trained parts of stage A."""
+def detection_parts(work: Path, *, blended: bool = True) -> detection_stage.DetectionParts:
+    """The trained parts of stage A, with probe and head weights unless `blended` is False."""
     from safetensors.torch import load_file
 
     parts = detection_stage.DetectionParts(mini_config())
-    parts.load_state_dict(load_file(work / "detection" / "final" / "model.safetensors"))
+    path = work / "detection" / (BLENDED if blended else "final/model.safetensors")
+    parts.load_state_dict(load_file(path), strict=blended)
     return parts.eval()
 
 
