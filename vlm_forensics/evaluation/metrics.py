@@ -1,0 +1,136 @@
+"""Scores with their 95 % intervals, and the table they are printed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+DRAWS = 1000
+
+
+class Figure(NamedTuple):
+    """A score and the interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "–"
+        return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
+
+
+Statistic = Callable[..., float]
+
+
+def bootstrap(
+    statistic: Statistic, arrays: Sequence[ArrayLike], draws: int = DRAWS, seed: int = 0
+) -> Figure:
+    """The statistic and its 95 % percentile interval over resampled images (Efron 1979).
+
+    Args:
+        statistic: takes the arrays, gives a number; NaN where it is not defined.
+        arrays: `[N, ...]` each, resampled together along their first axis.
+        draws: how many resamples; those without a defined value are left out.
+        seed: of the resampling.
+
+    Returns:
+        NaN for all three when the statistic is not defined on the arrays themselves.
+
+    Raises:
+        ValueError: the arrays have different lengths.
+    """
+    columns = [np.asarray(array) for array in arrays]
+    count = len(columns[0])
+    if any(len(column) != count for column in columns):
+        raise ValueError("the arrays have different lengths")
+    value = float(statistic(*columns)) if count else float("nan")
+    if np.isnan(value):
+        return Figure(value, value, value)
+    rng = np.random.default_rng(seed)
+    index = (rng.integers(count, size=count) for _ in range(draws))
+    found = np.asarray([statistic(*(column[i] for column in columns)) for i in index])
+    low, high = np.nanpercentile(found, (2.5, 97.5))
+    return Figure(value, float(low), float(high))
+
+
+def mean(values: ArrayLike) -> float:
+    """The mean; NaN of nothing."""
+    found = np.asarray(values, np.float64)
+    return float(found.mean()) if found.size else float("nan")
+
+
+def auc(positive: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative, ties half.
+
+    Computed from ranks as Mann–Whitney's U.
+
+    Args:
+        positive: `[N]` booleans.
+        scores: `[N]`, higher means positive.
+
+    Returns:
+        In [0, 1]; NaN when a class is missing.
+    """
+    from scipy.stats import rankdata
+
+    truth = np.asarray(positive, bool)
+    ones, zeros = int(truth.sum()), int((~truth).sum())
+    if not ones or not zeros:
+        return float("nan")
+    ranks = rankdata(scores)
+    return float((ranks[truth].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def balanced_accuracy(positive: ArrayLike, called: ArrayLike) -> float:
+    """Mean of the shares of positives and of negatives that were called what they are.
+
+    Args:
+        positive: `[N]` booleans.
+        called: `[N]`, 1 for called positive, 0 for called negative; anything else, such as an
+            abstention, is right for neither.
+
+    Returns:
+        In [0, 1]; NaN when a class is missing.
+    """
+    truth, said = np.asarray(positive, bool), np.asarray(called)
+    if truth.all() or not truth.any():
+        return float("nan")
+    return float(((said[truth] == 1).mean() + (said[~truth] == 0).mean()) / 2)
+
+
+def wilson(hits: int, count: int) -> Figure:
+    """A share with Wilson's 95 % score interval (1927), sound for small counts."""
+    if not count:
+        return Figure(*[float("nan")] * 3)
+    z = NormalDist().inv_cdf(0.975)
+    share, spread = hits / count, z * z / count
+    centre = (share + spread / 2) / (1 + spread)
+    half = z * np.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
+    return Figure(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+
+
+def within_folds(scores: ArrayLike, folds: ArrayLike) -> NDArray[np.float64]:
+    """Scores as ranks in (0, 1) among their fold, so that folds of one model each can be pooled.
+
+    Without this, a constant score that differs by fold only leaks the folds' class shares.
+    """
+    from scipy.stats import rankdata
+
+    values, groups = np.asarray(scores, np.float64), np.asarray(folds)
+    ranks = np.zeros(len(values))
+    for group in np.unique(groups):
+        inside = groups == group
+        ranks[inside] = (rankdata(values[inside]) - 0.5) / inside.sum()
+    return ranks
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
