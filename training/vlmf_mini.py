@@ -33,7 +33,8 @@ def prepare(run: Any) -> None:
     corpus = recipe.training_corpus(run.data, run.work, run.config)
     print(len(corpus), "pictures")
     tower = recipe.vision_tower()
-    vision_cache.cache(tower, corpus.rgb, recipe.layers(), mini.VISION_SIZE, run.work / "states.npy")
+    out = run.work / "states.npy"
+    vision_cache.cache(tower, corpus.rgb, recipe.layers(), mini.VISION_SIZE, out)
 
 
 def detection(run: Any) -> None:
@@ -89,11 +90,14 @@ STAGES = {f.__name__: f for f in (prepare, detection, blend, rationales, languag
 
 def main(argv: list[str] | None = None) -> None:
     """Runs one stage."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--config", type=Path, default=asset("training", "configs", "vlmf-mini.yaml"))
+    recipe = asset("training", "configs", "vlmf-mini.yaml")
+    parser.add_argument("--config", type=Path, default=recipe)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config = yaml.safe_load(options.config.read_text("utf-8"))

@@ -28,6 +28,9 @@ MINI = "vlmf-mini"
 TRAINED = "trained.safetensors"
 """Trained tensors outside LoRA, by their name in the assembled model."""
 LORA = "lora"
+TRAINED_PARTS = ("adapter.", "mask_decoder.", "text_class_head.",
+                 "backbone.model.multi_modal_projector.")  # fmt: skip
+"""Names of what `TRAINED` holds, all of it."""
 SIDE_FILES = ("calibration.json", "reference.json")
 SEAL = "digests.json"
 """sha256 of the other files of a folder, model cards excepted; checked before every use."""
@@ -46,16 +49,20 @@ def tokenizer_with_tokens(language: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def mini_config(language: Path, vision: Path, tokenizer: PreTrainedTokenizerBase) -> VlmForensicsConfig:
+def mini_config(
+    language: Path, vision: Path, tokenizer: PreTrainedTokenizerBase
+) -> VlmForensicsConfig:
     """Configuration of `vlmf-mini` over these base weights."""
     from vlm_forensics.backbones.mini import SPECIAL_TOKENS, backbone_config
     from vlm_forensics.model.config import VlmForensicsConfig
 
     backbone = backbone_config(language, vision)
-    _, evidence, cls, seg = tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+    tower: Any = backbone.vision_config
+    ids: Any = tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+    _, evidence, cls, seg = ids
     return VlmForensicsConfig(
-        backbone, vision_hidden_size=backbone.vision_config.hidden_size,
-        text_hidden_size=backbone.text_config.hidden_size,
+        backbone, vision_hidden_size=tower.hidden_size,
+        text_hidden_size=backbone.get_text_config().hidden_size,
         evidence_token_id=evidence, cls_token_id=cls, seg_token_id=seg,
     )  # fmt: skip
 
@@ -133,7 +140,8 @@ def check_seal(folder: Path, *, hint: str) -> None:
         recorded = None
     found = _sealed(folder)
     if recorded != found:
-        names = sorted(n for n in found if (recorded or {}).get(n) != found[n]) or ["a missing file"]
+        known = recorded if isinstance(recorded, dict) else {}
+        names = sorted(n for n in found if known.get(n) != found[n]) or ["a missing file"]
         raise WeightsError("weights_corrupt", f"{names[0]} of the model is not as it was written",
                            hint=hint)  # fmt: skip
 
@@ -188,7 +196,8 @@ def merged(trained: Path, language: Path, vision: Path) -> VlmForensicsModel:
     model.backbone = peft.merge_and_unload()
     model.backbone.model.language_model.to(torch.bfloat16)
     model.backbone.lm_head.to(torch.bfloat16)
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def put_trained(model: VlmForensicsModel, state: dict[str, Any]) -> None:
@@ -197,7 +206,13 @@ def put_trained(model: VlmForensicsModel, state: dict[str, Any]) -> None:
     Raises:
         WeightsError: a tensor does not fit the model.
     """
-    _, unexpected = model.load_state_dict(state, strict=False)
-    if unexpected:
-        raise WeightsError("weights_corrupt", f"{len(unexpected)} trained tensors fit no part of the model",
-                           hint="the folder belongs to another version of vlm_forensics")  # fmt: skip
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError:  # a tensor of another shape
+        missing, unexpected = [], list(state)
+    lacking = [name for name in missing if name.startswith(TRAINED_PARTS)]
+    if wrong := len(unexpected) + len(lacking):
+        hint = "the folder belongs to another version of vlm_forensics"
+        raise WeightsError(
+            "weights_corrupt", f"{wrong} trained tensors do not fit the model", hint=hint
+        )

@@ -1,8 +1,9 @@
 """`Detector`: an image in, a checked report out.
 
-    detector = Detector.from_pretrained()
-    report = detector("photo.jpg")
-    print(report.verdict, report.probability, report.sentence())
+Example:
+    >>> detector = Detector.from_pretrained()  # doctest: +SKIP
+    >>> report = detector("photo.jpg")  # doctest: +SKIP
+    >>> print(report.verdict, report.probability, report.sentence())  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from vlm_forensics import assembly, consistency, masks, metadata, prompts, weights
 from vlm_forensics.calibration import Calibration, decide
 from vlm_forensics.calibration import strength as strength_of
-from vlm_forensics.errors import ModelError, VlmfError
+from vlm_forensics.errors import ModelError
 from vlm_forensics.features import measure_all
 from vlm_forensics.features.base import Measurement
 from vlm_forensics.features.clues import clues, prompt_phrase
@@ -32,7 +33,16 @@ from vlm_forensics.image import EvidenceImage
 from vlm_forensics.limits import limits
 from vlm_forensics.parsing import Answer, Unparsed, parse
 from vlm_forensics.rationale import Findings, claims, evidence, rationale
-from vlm_forensics.report import Claim, Consistency, Evidence, Mask, ModelRecord, Notice, Region, Report
+from vlm_forensics.report import (
+    Claim,
+    Consistency,
+    Evidence,
+    Mask,
+    ModelRecord,
+    Notice,
+    Region,
+    Report,
+)
 from vlm_forensics.steps import Steps
 from vlm_forensics.taxonomy import Strength, Verdict
 
@@ -65,7 +75,7 @@ class _Said:
     @property
     def text(self) -> str | None:
         """The text, verbatim."""
-        return self.written and self.written.text
+        return None if self.written is None else self.written.text
 
 
 class Detector:
@@ -84,8 +94,10 @@ class Detector:
             self._calibration = Calibration.load(folder / "calibration.json")
             self._reference = Reference.load(folder / "reference.json")
         except (OSError, ValueError) as error:
-            raise ModelError("model_config_invalid", f"{name} has no usable calibration",
-                             hint="fit one with training/, or fetch the model again") from error  # fmt: skip
+            raise ModelError(
+                "model_config_invalid", f"{name} has no usable calibration",
+                hint="fit one with training/, or fetch the model again",
+            ) from error  # fmt: skip
         self._loading: Future[Engine] = _start_loading(folder, rationale)
 
     @classmethod
@@ -136,8 +148,11 @@ class Detector:
         steps = Steps()
         with steps("features"):
             measurements = measure_all(image)
-        with steps("load model"):
+        with steps("load model") as failed:
             engine = self._engine
+        if failed:
+            raise ModelError("model_unsupported", f"{self._name} cannot be loaded",
+                             hint="vlmf models info --check")  # fmt: skip
         with steps("detect") as failed:
             seen = engine.see(image.rgb)
         if failed:
@@ -153,11 +168,10 @@ class Detector:
             found = clues(measurements, inside, self._reference)
         said = self._ask(seen, prompt_phrase(found), steps)
         heatmap = self._final_mask(seen, said, steps)
-        inside = heatmap >= self._calibration.mask_threshold
         regions = masks.regions(heatmap, self._calibration.mask_threshold, rgb=image.rgb)
         findings = Findings(measurements, found, seen.operations, _by_name(classes), regions,
                             image.rgb.shape[:2])  # fmt: skip
-        report = self._report(image, findings, said, inside, heatmap, classes, seen, steps)
+        report = self._report(image, findings, said, heatmap, seen, steps)
         return Examination(image, report, heatmap)
 
     def _ask(self, seen: Seen, measured: str, steps: Steps) -> _Said:
@@ -176,9 +190,11 @@ class Detector:
         return seen.heatmap if failed else prompted
 
     def _report(
-        self, image: EvidenceImage, findings: Findings, said: _Said, inside: NDArray[np.bool_],
-        heatmap: NDArray[np.float32], classes: NDArray[np.float64], seen: Seen, steps: Steps,
+        self, image: EvidenceImage, findings: Findings, said: _Said,
+        heatmap: NDArray[np.float32], seen: Seen, steps: Steps,
     ) -> Report:  # fmt: skip
+        classes = self._calibration.probabilities(seen.class_logits)
+        inside = heatmap >= self._calibration.mask_threshold
         verdict, reasons, checked = self._verdict(classes, said, inside, heatmap)
         observed = evidence(findings)
         kept, dropped = _claims(verdict, checked, said, findings, observed)
@@ -189,8 +205,9 @@ class Detector:
         forged = float(1 - classes[0])
         return Report(
             image=image.facts(), verdict=verdict, reasons=reasons, score=seen.score,
-            probability=forged, strength=_strength(verdict, classes), classes=dict(findings.classes),
-            rationale=rationale(verdict, kept, dropped, said.text, observed), evidence=observed,
+            probability=forged, strength=_strength(verdict, classes),
+            classes=dict(findings.classes), evidence=observed,
+            rationale=rationale(verdict, kept, dropped, said.text, observed),
             regions=regions, mask=mask, consistency=checked, provenance=metadata.read(image),
             limits=limits(image, findings.measurements), model=self._record, steps=steps.done,
             parse_status=_parse_status(said), created=_now(),
@@ -241,7 +258,9 @@ def _start_loading(folder: Path, rationale: bool) -> Future[Engine]:
 def _evidence_image(image: Source) -> EvidenceImage:
     if isinstance(image, EvidenceImage):
         return image
-    return EvidenceImage.from_bytes(image) if isinstance(image, bytes) else EvidenceImage.open(image)
+    if isinstance(image, bytes):
+        return EvidenceImage.from_bytes(image)
+    return EvidenceImage.open(image)
 
 
 def _by_name(classes: NDArray[np.float64]) -> dict[str, float]:
@@ -250,14 +269,16 @@ def _by_name(classes: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _claims(
-    verdict: Verdict, checked: Consistency, said: _Said, findings: Findings, observed: tuple[Evidence, ...]
-) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
+    verdict: Verdict, checked: Consistency, said: _Said, findings: Findings,
+    observed: tuple[Evidence, ...],
+) -> tuple[tuple[Claim, ...], tuple[str, ...]]:  # fmt: skip
     if not isinstance(said.parsed, Answer):
         return (), ()
     kept, dropped = claims(said.parsed, findings, observed)
     # A claim accuses; it may stand only beside a head and a text that both lean to forgery.
     if verdict is Verdict.REAL or checked.head is Verdict.REAL or checked.text is not checked.head:
-        return (), (*dropped, *(f"{c.artifact}: head and text do not both say forged" for c in kept))
+        against = (f"{c.artifact}: head and text do not both say forged" for c in kept)
+        return (), (*dropped, *against)
     return kept, dropped
 
 

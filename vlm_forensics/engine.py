@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.errors import ModelError, WeightsError
@@ -53,7 +53,8 @@ class Engine:
     """
 
     def __init__(self, model: VlmForensicsModel, text: TextInputs | None) -> None:
-        self.model, self.text = model.eval(), text
+        self.model: VlmForensicsModel = model.train(False)
+        self.text = text
         self.size = _side(model.config.backbone_config.vision_config)
 
     @classmethod
@@ -67,14 +68,18 @@ class Engine:
         from safetensors import SafetensorError
         from transformers.utils import logging
 
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()  # its report lists the parts that are left out on purpose
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        quiet: Any = logging
+        quiet.disable_progress_bar()
+        quiet.set_verbosity_error()  # its report lists the parts that are left out on purpose
+        device: Any = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             model = (_whole if language else _without_language)(folder).to(device)
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise WeightsError("weights_corrupt", "a weight file cannot be read",
                                hint="vlmf models fetch --force") from error  # fmt: skip
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise ModelError("out_of_memory", "memory does not suffice for the model",
+                             hint="close other programs") from error  # fmt: skip
         except (ValueError, KeyError, RuntimeError) as error:
             raise ModelError("model_config_invalid", "configuration and weights do not fit",
                              hint="vlmf models info --check") from error  # fmt: skip
@@ -83,7 +88,7 @@ class Engine:
     @property
     def device(self) -> str:
         """Where the model is."""
-        return self.model.device.type
+        return str(self.model.device.type)
 
     @property
     def dtype(self) -> str:
@@ -101,6 +106,8 @@ class Engine:
         tiles = to_tensor(inputs.tiles)[None].to(self.device) if len(inputs.tiles) else None
         found = self.model.detect(vision_input(overview, self.size), overview, tiles)
         logits = found.adapter.class_logits[0].double().cpu()
+        if not logits.isfinite().all():
+            raise ArithmeticError("the class logits are not finite")
         shares = found.adapter.operation_logits[0].softmax(0).tolist()
         return Seen(
             logits.numpy(), dict(zip(OPERATIONS, shares, strict=True)),
@@ -115,8 +122,8 @@ class Engine:
         prompt = torch.tensor([self.text.prompt_ids(measured)], device=self.device)
         new = self.model.generate_text(prompt, torch.ones_like(prompt), seen.found,
                                        max_new_tokens=MAX_NEW_TOKENS)  # fmt: skip
-        text = self.text.tokenizer.decode(new[0]).split(self.text.tokenizer.eos_token)[0]
-        return Written(text, torch.cat([prompt, new], 1))
+        text: str = self.text.tokenizer.decode(new[0])
+        return Written(text.split(self.text.tokenizer.eos_token, 1)[0], torch.cat([prompt, new], 1))
 
     @torch.inference_mode()
     def prompted_mask(self, seen: Seen, ids: Tensor) -> NDArray[np.float32]:
@@ -132,7 +139,8 @@ def _to_grid(mask_logits: Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
     import cv2
 
     small = mask_logits[0].float().sigmoid().cpu().numpy()
-    return np.asarray(cv2.resize(small, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+    grid = cv2.resize(small, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(grid, np.float32)
 
 
 def _side(vision: Any) -> int:
@@ -145,7 +153,10 @@ def _side(vision: Any) -> int:
 def _whole(folder: Path) -> VlmForensicsModel:
     from vlm_forensics.model.modeling import VlmForensicsModel
 
-    model: VlmForensicsModel = VlmForensicsModel.from_pretrained(folder, dtype=torch.float32)
+    load: Any = VlmForensicsModel.from_pretrained
+    model: VlmForensicsModel
+    model, info = load(folder, dtype=torch.float32, output_loading_info=True)
+    _complete(info["missing_keys"])
     if torch.backends.cpu.get_cpu_capability().startswith("AVX512") or torch.cuda.is_available():
         model.backbone.model.language_model.to(torch.bfloat16)
         model.backbone.lm_head.to(torch.bfloat16)
@@ -158,18 +169,25 @@ def _without_language(folder: Path) -> VlmForensicsModel:
     from vlm_forensics.model.modeling import VlmForensicsModel
 
     config = VlmForensicsConfig.from_pretrained(folder)
-    config.backbone_config.text_config.num_hidden_layers = 0
-    config.backbone_config.text_config.vocab_size = 1
-    config.backbone_config.text_config.pad_token_id = None
+    language: Any = config.get_text_config()
+    language.num_hidden_layers = 0
+    language.vocab_size = 1
+    language.pad_token_id = None
+    load: Any = VlmForensicsModel.from_pretrained
     model: VlmForensicsModel
-    model, info = VlmForensicsModel.from_pretrained(
+    model, info = load(
         folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True,
         output_loading_info=True,
     )  # fmt: skip
-    lacking = [key for key in info["missing_keys"] if ".language_model." not in key]
-    if lacking:
-        raise RuntimeError(f"{len(lacking)} tensors are missing")
+    kept = (*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"]))
+    _complete(key for key in kept if ".language_model." not in key and "lm_head" not in key)
     return model
+
+
+def _complete(lacking: Iterable[str]) -> None:
+    # Loading alone would fill them with random numbers and go on.
+    if count := sum(1 for _ in lacking):
+        raise RuntimeError(f"{count} tensors are missing")
 
 
 def _text_inputs(folder: Path, model: VlmForensicsModel) -> TextInputs:

@@ -1,4 +1,4 @@
-"""The one grammar of answers, shared by inference, rewards and evaluation.
+r"""The one grammar of answers, shared by inference, rewards and evaluation.
 
     answer  := ["<think>" text "</think>"] "<answer>" verdict [" [SEG]"] { "\n" claim } "</answer>"
     verdict := "real" | "synthetic" | "tampered"
@@ -21,9 +21,13 @@ from vlm_forensics.taxonomy import Artifact, Label
 GRID = 100
 """Boxes in text are in hundredths of the picture's width and height."""
 MAX_CLAIMS = 6
-_ANSWER = re.compile(r"\A\s*(?:<think>.*?</think>\s*)?<answer>(?P<body>.*?)(?P<end></answer>\s*|\Z)", re.S)
+_ANSWER = re.compile(
+    r"\A\s*(?:<think>.*?</think>\s*)?<answer>(?P<body>.*?)(?P<end></answer>\s*|\Z)", re.S
+)
 _HEAD = re.compile(r"\A(?P<verdict>real|synthetic|tampered)(?P<seg> \[SEG\])?\s*\Z")
-_CLAIM = re.compile(r"\A(?P<artifact>[a-z_]+) \| (?P<box>all|\d{1,2} \d{1,2} \d{1,2} \d{1,2}) \| (?P<text>\S.*)\Z")
+_CLAIM = re.compile(
+    r"\A(?P<artifact>[a-z_]+) \| (?P<box>all|[0-9]{1,2}(?: [0-9]{1,2}){3}) \| (?P<text>\S.*)\Z"
+)
 
 Box = tuple[int, int, int, int]
 

@@ -1,4 +1,4 @@
-"""Prompts are versioned files in `prompts/`; a report quotes the name and the sha256 of its prompt."""
+"""Prompts are versioned files in `prompts/`; a report quotes name and sha256 of its prompt."""
 
 from __future__ import annotations
 

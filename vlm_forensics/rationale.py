@@ -38,8 +38,9 @@ def evidence(findings: Findings) -> tuple[Evidence, ...]:
     for clue in findings.clues:
         if clue.local:
             text = f"{clue.phrase.capitalize()} the marked area, compared with the rest."
-            rows.append(Evidence(id="", source=f"feature:{clue.feature}", text=text, unit="log2 ratio",
-                                 value=clue.value, unusual=clue.unusual, region=place))  # fmt: skip
+            rows.append(Evidence(id="", source=f"feature:{clue.feature}", text=text,
+                                 value=clue.value, unit="log2 ratio", unusual=clue.unusual,
+                                 region=place))  # fmt: skip
         else:
             rows.append(Evidence(id="", source=f"feature:{clue.feature}",
                                  text=findings.measurements[clue.feature].text,
@@ -56,8 +57,9 @@ def _class_evidence(findings: Findings) -> Evidence:
 def _operation_evidence(findings: Findings) -> Evidence:
     operation, share = max(findings.operations.items(), key=lambda item: item[1])
     name = operation.replace("_", " ")
-    return Evidence(id="", source="model:operation_head", value=share, unit="probability",
-                    text=f"If it is forged, the likeliest operation is {name} ({share:.0%}).")  # fmt: skip
+    text = f"If it is forged, the likeliest operation is {name} ({share:.0%})."
+    return Evidence(id="", source="model:operation_head", text=text, value=share,
+                    unit="probability")  # fmt: skip
 
 
 def claims(
@@ -77,8 +79,9 @@ def claims(
         elif any(claim.artifact is said.artifact for claim in kept):
             dropped.append(f"{said.artifact}: said twice")
         else:
-            kept.append(Claim(artifact=said.artifact, text=said.text, region=region and region.id,
-                              evidence=ids, corroborated=corroborated))  # fmt: skip
+            kept.append(Claim(artifact=said.artifact, text=said.text, evidence=ids,
+                              region=region.id if region else None,
+                              corroborated=corroborated))  # fmt: skip
     return tuple(kept), tuple(dropped)
 
 
@@ -87,7 +90,12 @@ def _region(said: ParsedClaim, findings: Findings) -> Region | None:
         return None
     height, width = findings.size
     x0, y0, x1, y1 = said.box
-    box = (x0 * width // GRID, y0 * height // GRID, (x1 + 1) * width // GRID, (y1 + 1) * height // GRID)
+    box = (
+        x0 * width // GRID,
+        y0 * height // GRID,
+        (x1 + 1) * width // GRID,
+        (y1 + 1) * height // GRID,
+    )
     scored = [(_overlap(box, region.box), region) for region in findings.regions]
     best = max(scored, key=lambda item: item[0], default=(0.0, None))
     return best[1] if best[0] >= _TOUCHES else None
@@ -127,7 +135,8 @@ def rationale(
 
 
 def _summary(verdict: Verdict, said: Sequence[Claim], observed: Sequence[Evidence]) -> str:
-    unusual = sorted({e.source.removeprefix("feature:").replace("_", " ") for e in observed if e.unusual})
+    sources = {e.source.removeprefix("feature:") for e in observed if e.unusual}
+    unusual = sorted(name.replace("_", " ") for name in sources)
     measured = f"Outside the range of real photographs: {', '.join(unusual)}." if unusual else (
         "No measurement lies outside the range of real photographs.")  # fmt: skip
     if verdict is Verdict.REAL:

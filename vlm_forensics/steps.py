@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from vlm_forensics.errors import VlmfError
 from vlm_forensics.report import Step
@@ -50,7 +51,7 @@ class Steps:
             log.warning("%s failed", name, exc_info=True)
             failure.happened, message = True, type(error).__name__
         seconds = round(time.perf_counter() - started, 3)
-        status = "failed" if failure else "ok"
+        status: Literal["ok", "failed"] = "failed" if failure else "ok"
         self._done.append(Step(name=name, status=status, seconds=seconds, message=message))
 
     def skip(self, name: str, why: str) -> None:

@@ -58,13 +58,14 @@ def load_base(model: InternVLForConditionalGeneration, language: Path, vision: P
     dinov2 = Dinov2Model.from_pretrained(vision, dtype=torch.float32)
     model.model.vision_tower.load_state_dict(_vision_state(dinov2.state_dict()))
     state = load_file(language / "model.safetensors")
-    text = {key.removeprefix("model."): value for key, value in state.items() if key != "lm_head.weight"}
+    state.pop("lm_head.weight", None)  # tied to the embeddings
+    text = {key.removeprefix("model."): value for key, value in state.items()}
     embeddings = text.pop("embed_tokens.weight")
     missing, unexpected = model.model.language_model.load_state_dict(text, strict=False)
     if unexpected or missing != ["embed_tokens.weight"]:
         raise RuntimeError(f"language weights do not fit: {missing} {unexpected}")
     with torch.no_grad():
-        table = model.get_input_embeddings().weight
+        table: Tensor = model.get_input_embeddings().get_parameter("weight")
         table[: len(embeddings)] = embeddings
         # The mean keeps the first logits of new tokens ordinary (Hewitt 2021).
         table[len(embeddings) :] = embeddings.float().mean(0).to(table.dtype)
