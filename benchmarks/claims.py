@@ -31,6 +31,7 @@ from vlm_forensics.parsing import Answer, parse
 from vlm_forensics.report import Report
 from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Label, Operation, Verdict
 
+PARSED = {"ok", "repaired"}
 FORGED = {Verdict.SYNTHETIC, Verdict.TAMPERED}
 
 
@@ -126,7 +127,7 @@ def overall(forged: list[Case], real: list[Case]) -> dict[str, Figure | int]:
         "forged: any claim in the report": share([bool(case.kept) for case in forged]),
         "reals: any claim in the report": share([bool(case.kept) for case in real]),
         "reals: called forged": share([case.report.verdict in FORGED for case in real]),
-        "answers that parse": share([case.report.parse_status != "unparsed" for case in everything]),
+        "answers that parse": share([case.report.parse_status in PARSED for case in everything]),
         "claims in reports": len(claims),
         "claims that a measurement corroborates": share([claim.corroborated for claim in claims]),
         "pictures": len(everything),
@@ -161,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
         written = {
             "model": run.model,
             "figures": table,
-            "operations": [dict(zip(header, r)) for r in rows],
+            "operations": [dict(zip(header, row, strict=True)) for row in rows],
         }
         run.output.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 

@@ -43,9 +43,8 @@ def limited(samples: list[Sample], limit: int | None) -> list[Sample]:
 def judged(samples: list[Sample], view: judging.View, run: argparse.Namespace) -> list[judging.Row]:
     """Rows of the pictures that decode, with label and source."""
     rows = judging.judge_all(samples, view, run.model, run.cache, run.workers)
-    named = [
-        row | {"label": s.label, "source": s.source} for row, s in zip(rows, samples, strict=True)
-    ]
+    pairs = zip(rows, samples, strict=True)
+    named = [row | {"label": sample.label, "source": sample.source} for row, sample in pairs]
     refused = [row for row in named if "refused" in row]
     if refused:
         print(f"{len(refused)} of {len(named)} pictures refused", file=sys.stderr)
@@ -56,19 +55,9 @@ def printed(found: Figures, split: str) -> None:
     """The tables."""
     image = found["image_level"]
     print(f"## Image level, split {split}, equalised ({image['n']})\n")
-    header = (
-        "method",
-        "AUC real/synthetic",
-        "AUC real/tampered",
-        "AUC real/forged",
-        "balanced accuracy",
-    )
-    print(
-        markdown(
-            ("method", *columns, "balanced accuracy"),
-            [(name, *figures) for name, figures in image["methods"].items()],
-        )
-    )
+    aucs = [f"AUC real/{forged}" for forged in ("synthetic", "tampered", "forged")]
+    rows = [(name, *figures) for name, figures in image["methods"].items()]
+    print(markdown(("method", *aucs, "balanced accuracy"), rows))
     for title in ("verdicts", "sources", "shortcuts"):
         print("\n" + markdown((title, "value (95 % interval)"), image[title].items()))
     for source, why in found["left_out"].items():
@@ -89,9 +78,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="training's folder, for the linear probe")
     parser.add_argument("--limit", type=int, help="pictures of each source and label")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument(
-        "--cache", type=Path, default=ROOT / "runs" / "benchmarks" / "detection.jsonl"
-    )
+    parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("-o", "--output", type=Path)
     return parser.parse_args(argv)
 
