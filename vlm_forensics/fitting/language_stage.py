@@ -6,7 +6,7 @@ learns to write what they found, with a language-model loss on the whole answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,17 @@ class StepModel(nn.Module):
         with torch.autocast("cpu", torch.bfloat16, enabled=not torch.cuda.is_available()):
             out: VlmForensicsOutput = self.model(**batch)
         return out
+
+    def state_dict(self, *_: Any, **__: Any) -> Any:
+        """What is trained; a checkpoint needs no more, and safetensors refuses the tied tables."""
+        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = False, assign: bool = False
+    ) -> Any:
+        """Puts what is trained back; the rest is there already, so nothing counts as missing."""
+        found = super().load_state_dict(state_dict, strict, assign)
+        return found._replace(missing_keys=[])
 
 
 def train(  # noqa: PLR0913 - the settings of vlmf-mini.yaml, by keyword
