@@ -6,12 +6,12 @@ python benchmarks/explain_speed.py [--model vlmf-mini] [--runs 5]
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -23,6 +23,18 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without installation
 
 from vlm_forensics.evaluation.metrics import markdown
+
+LAUNCHER = """
+import json, os, subprocess, sys, time
+start = time.perf_counter()
+null = subprocess.DEVNULL
+process = subprocess.Popen(sys.argv[1:], stdout=null, stderr=null)
+_, status, used = os.wait4(process.pid, 0)
+wall = time.perf_counter() - start
+print(json.dumps([status, wall, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+"""Starts and measures one process. Linux counts the memory of whoever forked it into a process's
+peak, so the one that forks must be small."""
 
 
 class Command(NamedTuple):
@@ -68,18 +80,16 @@ def cost(arguments: tuple[str, ...], folder: Path) -> Cost:
     the two, for their peaks do not coincide.
     """
     environment = {**os.environ, "PYTHONPATH": sys.path[0]}
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vlm_forensics.cli", *arguments],
-        cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    command = [sys.executable, "-m", "vlm_forensics.cli", *arguments]
+    launched = subprocess.run(
+        [sys.executable, "-S", "-c", LAUNCHER, *command],
+        cwd=folder, env=environment, stdout=subprocess.PIPE, check=True, text=True,
     )  # fmt: skip
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - start
-    code = process.returncode = os.waitstatus_to_exitcode(status)
-    if code:
-        raise SystemExit(f"vlmf {' '.join(arguments)} ended with exit code {code}")
+    status, wall, cpu, peak = json.loads(launched.stdout)
+    if status:
+        raise SystemExit(f"vlmf {' '.join(arguments)} failed")
     unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux kilobytes
-    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / unit)
+    return Cost(wall, cpu, peak / unit)
 
 
 def main(argv: list[str] | None = None) -> None:
