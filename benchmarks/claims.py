@@ -8,7 +8,6 @@ What every figure means is in benchmarks/README.md.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from vlm_forensics.datasets.equalise import centre_square, take
 from vlm_forensics.datasets.indexed import Sample, read_index, read_pixels
 from vlm_forensics.detector import Detector
 from vlm_forensics.evaluation.judging import as_jpeg
-from vlm_forensics.evaluation.metrics import Figure, markdown, wilson
+from vlm_forensics.evaluation.metrics import Figure, as_json, markdown, wilson
 from vlm_forensics.forge import NothingAlteredError, all_operations, forge
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.parsing import Answer, parse
@@ -164,7 +163,7 @@ def main(argv: list[str] | None = None) -> None:
             "figures": table,
             "operations": [dict(zip(header, row, strict=True)) for row in rows],
         }
-        run.output.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        run.output.write_text(as_json(written), encoding="utf-8")
 
 
 if __name__ == "__main__":

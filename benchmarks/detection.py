@@ -9,7 +9,6 @@ What every figure means is in benchmarks/README.md. Results of single pictures a
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without in
 
 from vlm_forensics.datasets.indexed import Sample, read_index
 from vlm_forensics.evaluation import judging
-from vlm_forensics.evaluation.metrics import markdown
+from vlm_forensics.evaluation.metrics import as_json, markdown
 from vlm_forensics.evaluation.summaries import Figures, image_level, localisation, map_thresholds
 from vlm_forensics.taxonomy import Label
 
@@ -102,7 +101,7 @@ def main(argv: list[str] | None = None) -> None:
         found["localisation"][source] = localisation(judged(own, "whole", run), thresholds)
     printed(found, run.split)
     if run.output:
-        run.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        run.output.write_text(as_json(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import doubles
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +17,7 @@ from vlm_forensics.datasets.indexed import Sample
 from vlm_forensics.evaluation import baselines, judging, metrics, summaries
 from vlm_forensics.evaluation.metrics import auc, balanced_accuracy, bootstrap, wilson
 from vlm_forensics.features.base import PixelArray
+from vlm_forensics.image import EvidenceImage
 from vlm_forensics.taxonomy import Label
 
 
@@ -97,6 +99,11 @@ def test_markdown_table() -> None:
     assert metrics.markdown(("a", "b"), [(1, "x")]) == "| a | b |\n| --- | --- |\n| 1 | x |"
 
 
+def test_json_has_no_nan() -> None:
+    figures = {"a": wilson(0, 0), "b": [metrics.Figure(1.0, 0.5, 1.0)], "n": 3}
+    assert json.loads(metrics.as_json(figures)) == {"a": [None] * 3, "b": [[1, 0.5, 1]], "n": 3}
+
+
 def saved(rgb: np.ndarray, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, kind, **options)
@@ -155,6 +162,33 @@ def test_judged_bytes_are_the_equalised_picture() -> None:
         assert np.array_equal(np.asarray(image.convert("RGB")), equalise(rgb).rgb)
     with Image.open(io.BytesIO(judging.as_jpeg(rgb))) as image:
         assert np.array_equal(np.asarray(image.convert("RGB")), recompress(rgb).rgb)
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Sample:
+    """A picture of 200 × 160 pixels, tampered where the double's heat map is high."""
+    Image.fromarray(noise(160, 200)).save(tmp_path / "a.png")
+    with_heat = EvidenceImage.open(tmp_path / "a.png")
+    mask = doubles.heatmap_of(with_heat) >= 0.5
+    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    return Sample(tmp_path / "a.png", Label.TAMPERED, "val", "s", masks=(tmp_path / "mask.png",))
+
+
+def test_a_square_view_is_judged_equalised(sample: Sample) -> None:
+    row = judging.Judge(doubles.Detector(rationale=False)).judge(sample, "square")  # type: ignore[arg-type]
+    assert row["facts"]["before"][:5] == [0, 1, 0, 200, 160]
+    assert row["facts"]["after"][:5] == [1, 0, 0, 256, 256]
+    assert row["verdict"] in {"tampered", "synthetic", "real", "inconclusive"}
+    json.dumps(row)
+
+
+def test_a_whole_view_is_scored_at_its_own_size(sample: Sample) -> None:
+    row = judging.Judge(doubles.Detector(rationale=False)).judge(sample, "whole")  # type: ignore[arg-type]
+    assert row["verdict"] == "tampered"
+    assert row["shown"]
+    assert row["f1"] == row["f1_regardless"] == row["pixel_auc"] == 1
+    assert row["f1_ones"] == pytest.approx(2 * row["area"] / (1 + row["area"]))
+    json.dumps(row)
 
 
 def test_results_are_kept_and_keyed_by_content_and_model(

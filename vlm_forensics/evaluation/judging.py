@@ -51,11 +51,16 @@ def equalised_jpeg(rgb: NDArray[np.uint8]) -> bytes:
 class Judge:
     """One detector, and a look at what its adapter reads and its low-level stream says."""
 
-    def __init__(self, model: str | Path) -> None:
-        self.detector = Detector.from_pretrained(model, rationale=False)
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
         self._tapped: Row = {}
-        adapter = self.detector._engine.model.adapter
-        adapter.register_forward_hook(self._tap)
+
+    @classmethod
+    def load(cls, model: str | Path) -> Judge:
+        """The judge of this model, without its language model."""
+        judge = cls(Detector.from_pretrained(model, rationale=False))
+        judge.detector._engine.model.adapter.register_forward_hook(judge._tap)
+        return judge
 
     def _tap(self, _module: Any, inputs: Any, output: Any) -> None:
         packed = pool(inputs[0][-1].float())[0].cpu().numpy().astype(np.float16).tobytes()
@@ -171,7 +176,7 @@ def _start(model: str | Path) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _state["judge"] = Judge(model)
+    _state["judge"] = Judge.load(model)
 
 
 def _judge(sample: Sample, view: View) -> Row:

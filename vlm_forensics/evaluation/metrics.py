@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -128,6 +130,19 @@ def within_folds(scores: ArrayLike, folds: ArrayLike) -> NDArray[np.float64]:
         inside = groups == group
         ranks[inside] = (rankdata(values[inside]) - 0.5) / inside.sum()
     return ranks
+
+
+def as_json(value: Any) -> str:
+    """Figures nested in dictionaries and lists as JSON text; what is not defined is null."""
+    return json.dumps(_defined(value), indent=1) + "\n"
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _defined(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
