@@ -44,7 +44,7 @@ def test_claims_are_read_in_order() -> None:
         ([PASTED, "noise_mismatch | 30 20 10 40 | The box is inside out."], 1),
         ([PASTED, "noise_mismatch | 1 2 3 | Three numbers."], 1),
         ([PASTED, "noise_mismatch | 1 2 3 100 | Beyond the grid."], 1),
-        ([PASTED, "noise_mismatch | ١ ٢ ٣ ٤ | Other digits."], 1),
+        ([PASTED, "noise_mismatch | \u0661 \u0662 \u0663 \u0664 | Other digits."], 1),
         ([PASTED, "noise_mismatch | all | "], 1),
         ([f"noise_mismatch | all | Reason {n}." for n in range(9)], MAX_CLAIMS),
     ],

@@ -46,7 +46,7 @@ def read_index(root: Path) -> list[Sample]:
     """The samples listed in `root/index.csv`, in file order.
 
     Raises:
-        InputError: no index, or a column is missing.
+        InputError: no index, a column is missing, or a row is not a sample.
     """
     index = root / "index.csv"
     if not index.is_file():
@@ -57,6 +57,9 @@ def read_index(root: Path) -> list[Sample]:
         except KeyError as error:
             raise InputError("bad_index", f"index.csv has no column {error}",
                              hint="needed: path, label, split, source") from error  # fmt: skip
+        except (ValueError, TypeError) as error:  # an unknown label, a row that is too short
+            raise InputError("bad_index", f"index.csv has a row that is no sample: {error}",
+                             hint="labels: real, synthetic, tampered") from error  # fmt: skip
 
 
 def _sample(root: Path, row: dict[str, str]) -> Sample:
