@@ -188,6 +188,8 @@ def test_exported_parts_rebuild_the_trained_model(
                 parameter.copy_(parameter.bfloat16())
     language_stage.export(model, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "lora", assembly.TRAINED}
+    lora = {path.name for path in (tmp_path / assembly.LORA).iterdir()}
+    assert lora == {"adapter_config.json", "adapter_model.safetensors"}
 
     again = model_of()
     again.load_state_dict(copy.deepcopy(model_of().state_dict()))

@@ -36,6 +36,7 @@ _RENAMED = {
 def backbone_config(language: Path, vision: Path) -> InternVLConfig:
     """Configuration over converted base weights; the vocabulary grows by the special tokens."""
     text = AutoConfig.from_pretrained(language)
+    text.name_or_path = ""  # a folder of this machine, nothing for the shipped configuration
     text.vocab_size += len(SPECIAL_TOKENS)
     dinov2 = AutoConfig.from_pretrained(vision)
     tower = InternVLVisionConfig(
