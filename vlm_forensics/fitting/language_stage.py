@@ -153,18 +153,17 @@ def train(  # noqa: PLR0913 - the settings of vlmf-mini.yaml, by keyword
 
 
 def export(model: VlmForensicsModel, folder: Path) -> None:
-    """Writes the trained parts the way `assembly` reads them, float32."""
-    from safetensors.torch import save_file
+    """Writes the trained parts the way `assembly` reads them: LoRA bfloat16, the rest float32."""
+    from safetensors.torch import load_file, save_file
 
     from vlm_forensics.assembly import LORA, TRAINED
 
     folder.mkdir(parents=True, exist_ok=True)
     model.config.save_pretrained(folder)
     model.backbone.save_pretrained(folder / LORA, save_embedding_layers=False)
-    (folder / LORA / "README.md").unlink(missing_ok=True)
+    (folder / LORA / "README.md").unlink(missing_ok=True)  # peft's empty form of a model card
     lora = folder / LORA / "adapter_model.safetensors"
     save_file({name: value.to(torch.bfloat16) for name, value in load_file(lora).items()}, lora)
-    (folder / LORA / "README.md").unlink()  # peft's empty form of a model card
     kept = {}
     for name, value in model.state_dict().items():
         plain = name.replace("backbone.base_model.model.", "backbone.")
