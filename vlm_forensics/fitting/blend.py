@@ -71,7 +71,7 @@ def fit_mix(heads: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np
     start = np.r_[np.full(3, 0.5), np.zeros(3)]
     bounds = [(0.0, None)] * 3 + [(None, None)] * 3
     found: NDArray[np.float64] = minimize(objective, start, method="L-BFGS-B", bounds=bounds).x
-    return found[:3]
+    return np.asarray(found[:3])
 
 
 def install(
