@@ -49,7 +49,7 @@ def sample_weights(corpus: Corpus) -> NDArray[np.float64]:
         for name, count in zip(names, counts, strict=True):
             weight[members & (corpus.source == name)] = count**-0.5
         weight[members] /= weight[members].sum()
-    return weight * len(corpus) / weight.sum()
+    return np.asarray(weight * len(corpus) / weight.sum())
 
 
 def fit_mix(heads: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -71,7 +71,7 @@ def fit_mix(heads: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np
     start = np.r_[np.full(3, 0.5), np.zeros(3)]
     bounds = [(0.0, None)] * 3 + [(None, None)] * 3
     found: NDArray[np.float64] = minimize(objective, start, method="L-BFGS-B", bounds=bounds).x
-    return np.asarray(found[:3])
+    return found[:3]
 
 
 def install(
