@@ -94,7 +94,8 @@ def _kept(found: Views, leave_out: Sequence[str]) -> NDArray[np.bool_]:
 
 def cached(work: Path) -> tuple[Corpus, NDArray[np.float16]]:
     """The corpus and its hidden states."""
-    return corpora.load(work / "corpus"), np.load(work / "states.npy", mmap_mode="r")
+    corpus = corpora.load(work / "corpus")
+    return corpus, np.load(work / "states.npy", mmap_mode="r")[: len(corpus)]
 
 
 def all_samples(corpus: Corpus) -> NDArray[np.int64]:
@@ -136,11 +137,12 @@ def training_rationales(work: Path, config: dict[str, Any]) -> list[Rationale]:
     index = _draw(corpus, config["language"]["samples"], rng)
     parts = detection_parts(work)
     found = [
-        detection_stage.predict(parts, corpus.rgb[i : i + 1], states[i : i + 1])["mask"][0] > 0.5
+        detection_stage.predict(parts, corpus.rgb[i : i + 1], states[i : i + 1])["mask"][0]
         for i in index
     ]
     return rationales.build(
-        corpus, index.tolist(), np.stack(found), known, work / "rationales.jsonl",
+        corpus, index.tolist(), np.stack(found) >= config["language"]["mask_threshold"], known,
+        work / "rationales.jsonl",
         seed=config["seed"], workers=WORKERS,
     )  # fmt: skip
 
