@@ -104,7 +104,8 @@ def main(argv: list[str] | None = None) -> None:
     from vlm_forensics.fitting import recipe
     from vlm_forensics.taxonomy import Label
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    as_written = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--encoder", choices=("vit", "efficientnet"), default="vit")

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost 3x on shared cores
 log = logging.getLogger(__name__)
 
+_COMPARED_SIDE = 512
+"""Short side of the mask that features are compared with; their maps have at most 512 cells."""
+
 Source = EvidenceImage | str | Path | bytes
 
 
@@ -163,9 +166,8 @@ class Detector:
         self, image: EvidenceImage, measurements: dict[str, Measurement], seen: Seen, steps: Steps
     ) -> Examination:
         classes = self._calibration.probabilities(seen.class_logits)
-        inside = seen.heatmap >= self._calibration.mask_threshold
         with steps("compare"):
-            found = clues(measurements, inside, self._reference)
+            found = clues(measurements, self._compared(seen.heatmap), self._reference)
         said = self._ask(seen, prompt_phrase(found), steps)
         heatmap = self._final_mask(seen, said, steps)
         regions = masks.regions(heatmap, self._calibration.mask_threshold, rgb=image.rgb)
@@ -173,6 +175,11 @@ class Detector:
                             image.rgb.shape[:2])  # fmt: skip
         report = self._report(image, findings, said, heatmap, seen, steps)
         return Examination(image, report, heatmap)
+
+    def _compared(self, heatmap: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """The marked area, thinned out to what the maps of features can resolve."""
+        step = max(1, min(heatmap.shape) // _COMPARED_SIDE)
+        return np.asarray(heatmap[::step, ::step] >= self._calibration.mask_threshold)
 
     def _ask(self, seen: Seen, measured: str, steps: Steps) -> _Said:
         if not self._rationale:

@@ -112,7 +112,7 @@ class Rationale(_Part):
     text: str | None = None
     """What the language model wrote, verbatim; None when it was not asked."""
     dropped: tuple[str, ...] = ()
-    """Claims the model wrote that no evidence supports, with the reason; never shown as findings."""
+    """Claims the model wrote that no evidence supports, with the reason; never findings."""
 
 
 class Consistency(_Part):
