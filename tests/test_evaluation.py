@@ -228,6 +228,8 @@ def test_results_are_kept_and_keyed_by_content_and_model(
 def square(label: Label, verdict: str, probability: float, source: str = "s") -> judging.Row:
     facts = [1.0, 0, 0, 256, 256, 5, 0.5]
     return {"label": label, "source": source, "verdict": verdict, "probability": probability,
+            "classes": {"real": 1 - probability, "synthetic": probability / 2,
+                        "tampered": probability / 2},
             "low_level": [1 - probability, probability, 0],
             "facts": {"before": facts, "after": facts}}  # fmt: skip
 

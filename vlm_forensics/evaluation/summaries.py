@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
+from vlm_forensics.calibration import CLASSES
 from vlm_forensics.evaluation import baselines
 from vlm_forensics.evaluation.judging import Row, unpack_states
 from vlm_forensics.evaluation.metrics import Figure, auc, balanced_accuracy, bootstrap, mean
@@ -40,11 +41,25 @@ class Truth:
             kept &= self.source == source
         return bootstrap(auc, (self.forged[kept], np.asarray(scores)[kept]))
 
-    def columns(self, scores: ArrayLike, called: ArrayLike) -> list[Figure]:
-        """AUC of real against synthetic, tampered and both, and balanced accuracy."""
+    def columns(self, shares: NDArray[np.float64], called: ArrayLike) -> list[Figure]:
+        """AUC of real against synthetic, tampered and both, and balanced accuracy.
+
+        `shares` is one score a row, or `[N, 3]` class probabilities: then a class is ranked
+        against real by its own probability, `p(class) / (p(class) + p(real))`.
+        """
         labels = (Label.SYNTHETIC, Label.TAMPERED, None)
-        return [*(self.auc(scores, label) for label in labels),
+        return [*(self.auc(against_real(shares, label), label) for label in labels),
                 bootstrap(balanced_accuracy, (self.forged, called))]  # fmt: skip
+
+
+def against_real(shares: NDArray[np.float64], label: Label | None) -> NDArray[np.float64]:
+    """Scores that rank `label`, or any forgery, above real."""
+    if shares.ndim == 1:
+        return shares
+    if label is None:
+        return np.asarray(1 - shares[:, 0])
+    chosen = shares[:, CLASSES.index(label)]
+    return np.asarray(chosen / (chosen + shares[:, 0]))
 
 
 def image_level(rows: list[Row], work: Path | None) -> Figures:
@@ -55,15 +70,16 @@ def image_level(rows: list[Row], work: Path | None) -> Figures:
         work: training's folder, from which the linear probe is fitted; None leaves it out.
     """
     truth = Truth(rows)
-    scores = np.asarray([row["probability"] for row in rows])
+    shares = np.asarray([[row["classes"][name] for name in CLASSES] for row in rows])
     called = np.asarray([_CALLED[Verdict(row["verdict"])] for row in rows])
-    sources = {f"{source}: real / {label}": truth.auc(scores, label, source)
+    sources = {f"{source}: real / {label}": truth.auc(against_real(shares, label), label, source)
                for source in sorted(set(truth.source.tolist()))
                for label in (Label.SYNTHETIC, Label.TAMPERED)}  # fmt: skip
     return {
         "n": dict(Counter(truth.label.tolist())),
         "methods": {
-            "vlm_forensics": truth.columns(scores, called),
+            "vlm_forensics": truth.columns(shares, called),
+            "vlm_forensics, probability of forgery": truth.columns(1 - shares[:, 0], called),
             **_baselines(rows, truth, work),
         },
         "verdicts": _verdicts(truth.forged, called),
@@ -73,13 +89,13 @@ def image_level(rows: list[Row], work: Path | None) -> Figures:
 
 
 def _baselines(rows: list[Row], truth: Truth, work: Path | None) -> Figures:
-    low = 1 - softmax(np.asarray([row["low_level"] for row in rows]), axis=1)[:, 0]
-    found = {"low-level stream alone": truth.columns(low, low >= 0.5)}
+    low = softmax(np.asarray([row["low_level"] for row in rows]), axis=1)
+    found = {"low-level stream alone": truth.columns(low, low[:, 0] <= 0.5)}
     if work is not None:
         states = np.stack([unpack_states(row) for row in rows])
         probe = baselines.linear_probe(work).predict_proba(states)[:, 1]
         found["linear probe, real / synthetic"] = truth.columns(probe, probe >= 0.5)
-    constant = np.full(len(rows), truth.forged.mean() > 0.5)
+    constant = np.full(len(rows), float(truth.forged.mean() > 0.5))
     return found | {"majority class": truth.columns(constant, constant)}
 
 
