@@ -13,8 +13,10 @@ from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Operation, Verd
 
 LIKELY = 0.2
 """Probability of an operation from which the operation head supports a claim."""
-_TOUCHES = 0.1
-"""Intersection over union from which a claim's box points at a region."""
+_TOUCHES = 0.5
+"""Share of a region from which a claim's box points at it.
+
+The mask says where; the box of the text is coarse and only chooses among the mask's regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +98,17 @@ def _region(said: ParsedClaim, findings: Findings) -> Region | None:
         (x1 + 1) * width // GRID,
         (y1 + 1) * height // GRID,
     )
-    scored = [(_overlap(box, region.box), region) for region in findings.regions]
+    scored = [(_covered(region.box, box), region) for region in findings.regions]
     best = max(scored, key=lambda item: item[0], default=(0.0, None))
     return best[1] if best[0] >= _TOUCHES else None
 
 
-def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
-    """Intersection over union of two half-open boxes."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0, width) * max(0, height)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
-    return shared / (areas - shared) if areas > shared else 0.0
+def _covered(region: tuple[int, int, int, int], box: tuple[int, int, int, int]) -> float:
+    """Share of the region's box that the other half-open box covers."""
+    width = min(region[2], box[2]) - max(region[0], box[0])
+    height = min(region[3], box[3]) - max(region[1], box[1])
+    area = (region[2] - region[0]) * (region[3] - region[1])
+    return max(0, width) * max(0, height) / area
 
 
 def _support(
