@@ -281,12 +281,19 @@ def _claims(
 ) -> tuple[tuple[Claim, ...], tuple[str, ...]]:  # fmt: skip
     if not isinstance(said.parsed, Answer):
         return (), ()
-    kept, dropped = claims(said.parsed, findings, observed)
-    # A claim accuses; it may stand only beside a head and a text that both lean to forgery.
+    found, dropped = claims(said.parsed, findings, observed)
+    against = {claim: _objection(claim, verdict, checked) for claim in found}
+    kept = tuple(claim for claim in found if not against[claim])
+    return kept, (*dropped, *(f"{c.artifact}: {why}" for c, why in against.items() if why))
+
+
+def _objection(claim: Claim, verdict: Verdict, checked: Consistency) -> str:
+    """Why a claim must not stand; a claim accuses, and a false accusation is the costly error."""
     if verdict is Verdict.REAL or checked.head is Verdict.REAL or checked.text is not checked.head:
-        against = (f"{c.artifact}: head and text do not both say forged" for c in kept)
-        return (), (*dropped, *against)
-    return kept, dropped
+        return "head and text do not both say forged"
+    if verdict is Verdict.INCONCLUSIVE and not claim.corroborated:
+        return "the verdict is inconclusive and no measurement backs it"
+    return ""
 
 
 def _marked(
