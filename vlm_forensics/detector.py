@@ -282,17 +282,17 @@ def _claims(
     if not isinstance(said.parsed, Answer):
         return (), ()
     found, dropped = claims(said.parsed, findings, observed)
-    against = {claim: _objection(claim, verdict, checked) for claim in found}
-    kept = tuple(claim for claim in found if not against[claim])
-    return kept, (*dropped, *(f"{c.artifact}: {why}" for c, why in against.items() if why))
+    if objection := _objection(verdict, checked):
+        return (), (*dropped, *(f"{claim.artifact}: {objection}" for claim in found))
+    return found, dropped
 
 
-def _objection(claim: Claim, verdict: Verdict, checked: Consistency) -> str:
-    """Why a claim must not stand; a claim accuses, and a false accusation is the costly error."""
+def _objection(verdict: Verdict, checked: Consistency) -> str:
+    """Why no claim may stand; a claim accuses, and a false accusation is the costly error."""
     if verdict is Verdict.REAL or checked.head is Verdict.REAL or checked.text is not checked.head:
         return "head and text do not both say forged"
-    if verdict is Verdict.INCONCLUSIVE and not claim.corroborated:
-        return "the verdict is inconclusive and no measurement backs it"
+    if verdict is Verdict.INCONCLUSIVE:
+        return "the verdict is inconclusive"
     return ""
 
 

@@ -40,7 +40,7 @@ def _validation_states(found: Corpus, work: Path) -> NDArray[np.float16]:
                               work / "val_states.npy")  # fmt: skip
 
 
-def blend(data: Sequence[Path], work: Path, config: dict[str, Any]) -> list[float]:
+def blend(data: Sequence[Path], work: Path, config: dict[str, Any]) -> list[list[float]]:
     """Fits probe and head weights and writes the finished detection parts."""
     from safetensors.torch import save_file
 
@@ -51,14 +51,15 @@ def blend(data: Sequence[Path], work: Path, config: dict[str, Any]) -> list[floa
     parts = recipe.detection_parts(work, blended=False)
     predicted = detection_stage.predict(parts, found.rgb, held_out)
     heads = np.stack([
-        predicted["class"] - predicted["low_level"],  # weights are 1, 1, 0 before the blend
+        predicted["class"] - predicted["low_level"],  # the two add up before the blend
         predicted["low_level"],
         blending.pooled(held_out) @ probe[0].T + probe[1],
     ]).astype(np.float32)  # fmt: skip
     mix = blending.fit_mix(heads, found.classes)
     blending.install(parts, probe, mix)
     save_file(parts.state_dict(), work / "detection" / recipe.BLENDED)
-    return [round(float(weight), 3) for weight in mix]
+    rounded: list[list[float]] = mix.round(3).tolist()
+    return rounded
 
 
 def calibrate(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Calibration:

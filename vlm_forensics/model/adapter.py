@@ -29,7 +29,13 @@ class AdapterOutput(NamedTuple):
 
 
 class DetectionAdapter(nn.Module):
-    """Class logits, a map, operation logits and K evidence tokens of one picture."""
+    """Class logits, a map, operation logits and K evidence tokens.
+
+    The class logits are log-odds against real: a sum of three heads, weighted per head and class
+    by `class_mix`. The heads read the fused cells, the low-level stream alone, and, as a linear
+    probe, the last shallow layer ("Simplicity prevails", 2026: on unseen sources such a probe is
+    hard to beat). Probe and weights are fitted after the rest; until then the probe weighs 0.
+    """
 
     def __init__(self, config: VlmForensicsConfig) -> None:
         super().__init__()
@@ -50,7 +56,7 @@ class DetectionAdapter(nn.Module):
         self.class_head = nn.Linear(3 * size, len(CLASSES))
         self.low_level_head = nn.Linear(2 * config.low_level_widths[-1], len(CLASSES))
         self.vision_head = nn.Linear(3 * config.vision_hidden_size, len(CLASSES))
-        self.register_buffer("class_mix", torch.tensor([1.0, 1.0, 0.0]))
+        self.register_buffer("class_mix", torch.tensor([[1.0] * 3, [1.0] * 3, [0.0] * 3]))
         self.operation_head = nn.Linear(3 * size, len(OPERATIONS))
         self.tile_head = nn.Linear(size, 1)
         self.queries = nn.Parameter(torch.randn(1, config.evidence_tokens, size) * 0.02)
@@ -80,9 +86,11 @@ class DetectionAdapter(nn.Module):
         pooled = torch.cat([summary, cells.mean(1), (weights * cells).sum(1)], 1)
         low_level_logits = self._low_level(low, tiles)
         height, width = low.coarse.shape[-2:]
-        parts = (self.class_head(pooled), low_level_logits, self.vision_head(pool(shallow[-1])))
-        mix = self.get_buffer("class_mix")
-        class_logits = torch.stack([m * part for m, part in zip(mix, parts, strict=True)]).sum(0)
+        heads = torch.stack(
+            [self.class_head(pooled), low_level_logits, self.vision_head(pool(shallow[-1]))]
+        )  # [3, B, 3]
+        weighted = self.get_buffer("class_mix")[:, None] * (heads - heads[..., :1])
+        class_logits = weighted.sum(0)  # real is 0, the others are log-odds against it
         operation_logits = self.operation_head(pooled)
         return AdapterOutput(
             class_logits,
