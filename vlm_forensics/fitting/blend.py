@@ -14,7 +14,7 @@ from vlm_forensics.model.config import CLASSES, OPERATIONS
 from vlm_forensics.taxonomy import Label, Operation
 
 PROBE_C = 0.003
-"""Inverse regularisation; of the values tried the best with whole sources held out."""
+"""Inverse regularisation: strong, for few sources and many columns. Not searched."""
 _BATCH = 512
 
 
