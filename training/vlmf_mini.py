@@ -37,6 +37,16 @@ def prepare(run: Any) -> None:
     vision_cache.cache(tower, corpus.rgb, recipe.layers(), mini.VISION_SIZE, out)
 
 
+def stream(run: Any) -> None:
+    """Before stage A: the low-level stream alone, on crops."""
+    from vlm_forensics.fitting import recipe
+    from vlm_forensics.fitting import stream_stage as stage
+
+    corpus = recipe.training_corpus(run.data, run.work, run.config)
+    stage.train(recipe.mini_config().low_level_widths, corpus, run.work / "stream",
+                seed=run.config["seed"], **run.config["stream"])  # fmt: skip
+
+
 def detection(run: Any) -> None:
     """Stage A: adapter, mask decoder, heads."""
     from vlm_forensics.fitting import detection_stage as stage
@@ -85,7 +95,7 @@ def calibrate(run: Any) -> None:
     print(fit(run.data, run.work, run.config).model_dump_json(indent=1))
 
 
-STAGES = {f.__name__: f for f in (prepare, detection, blend, rationales, language, calibrate)}
+STAGES = {f.__name__: f for f in (stream, prepare, detection, blend, rationales, language, calibrate)}
 
 
 def main(argv: list[str] | None = None) -> None:

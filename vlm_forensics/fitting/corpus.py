@@ -7,7 +7,8 @@ distribution for every class, so that compression tells nothing about the label.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from vlm_forensics.model.config import CLASSES, OPERATIONS
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.taxonomy import Label, Operation
 
+WORKERS = 2
 QUALITIES = (60, 96)
 """Range of the final JPEG quality of a training picture, the end excluded."""
 
@@ -103,36 +105,37 @@ def _write(
     rgb = np.lib.format.open_memmap(out / "rgb.npy", "w+", np.uint8, (*shape, 3))
     masks = np.lib.format.open_memmap(out / "masks.npy", "w+", np.bool_, shape)
     rows = []
-    for n, sample in enumerate(_samples(views, track(steps, "forging"), seed)):
-        pixels, masks[n], row = sample
-        quality = int(np.random.default_rng([seed, 7, n]).integers(*qualities))
-        rgb[n] = recompress(pixels, quality).rgb
-        rows.append(row)
+    with ThreadPoolExecutor(WORKERS) as pool:  # OpenCV and torch work outside of Python's lock
+        made = pool.map(lambda step: _sample(views, *step, seed), enumerate(steps))
+        samples = (found for found in track(made, "forging", len(steps)) if found is not None)
+        for n, (pixels, mask, row) in enumerate(samples):
+            quality = int(np.random.default_rng([seed, 7, n]).integers(*qualities))
+            rgb[n], masks[n] = recompress(pixels, quality).rgb, mask
+            rows.append(row)
     columns = [np.asarray(column) for column in zip(*rows, strict=True)]
     names = ("classes", "operations", "mask_known", "source", "image")
     labels: dict[str, Any] = dict(zip(names, columns, strict=True))
     np.savez(out / "labels.npz", **labels)
 
 
-def _samples(
-    views: Views, steps: Iterable[tuple[int, int, Operation | None]], seed: int
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[int, int, bool, str, str]]]:
-    for n, (i, donor, operation) in enumerate(steps):
-        source, image = str(views.source[i]), str(views.image[i])
-        if operation is None:
-            label = Label(views.label[i])
-            known = label is Label.REAL or (label is Label.TAMPERED and bool(views.has_mask[i]))
-            row = (CLASSES.index(label), _operation(label, source), known, source, image)
-            yield np.asarray(views.rgb[i]), np.asarray(views.masks[i]), row
-        else:
-            try:
-                photo, other = np.asarray(views.rgb[i]), np.asarray(views.rgb[donor])
-                made = forge(photo, other, operation, seed + n)
-            except NothingAlteredError:  # a flat photo: this sample is left out
-                continue
-            known = made.label is Label.TAMPERED
-            row = (CLASSES.index(made.label), OPERATIONS.index(operation), known, source, image)
-            yield made.rgb, made.mask, row
+def _sample(
+    views: Views, n: int, step: tuple[int, int, Operation | None], seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[int, int, bool, str, str]] | None:
+    """Pixels, mask and labels of one step of the plan; None for a photo too flat to forge."""
+    i, donor, operation = step
+    photo, source, image = np.asarray(views.rgb[i]), str(views.source[i]), str(views.image[i])
+    if operation is None:
+        label = Label(views.label[i])
+        known = label is Label.REAL or (label is Label.TAMPERED and bool(views.has_mask[i]))
+        row = (CLASSES.index(label), _operation(label, source), known, source, image)
+        return photo, np.asarray(views.masks[i]), row
+    try:
+        made = forge(photo, np.asarray(views.rgb[donor]), operation, seed + n)
+    except NothingAlteredError:
+        return None
+    known = made.label is Label.TAMPERED
+    row = (CLASSES.index(made.label), OPERATIONS.index(operation), known, source, image)
+    return made.rgb, made.mask, row
 
 
 def _operation(label: Label, source: str) -> int:
