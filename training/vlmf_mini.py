@@ -50,12 +50,14 @@ def stream(run: Any) -> None:
 def detection(run: Any) -> None:
     """Stage A: adapter, mask decoder, heads."""
     from vlm_forensics.fitting import detection_stage as stage
-    from vlm_forensics.fitting import recipe
+    from vlm_forensics.fitting import recipe, stream_stage
 
     corpus, states = recipe.cached(run.work)
     index = recipe.all_samples(corpus)
     data = stage.DetectionDataset(corpus, states, index, run.config["seed"])
-    stage.train(recipe.mini_config(), data, run.work / "detection", seed=run.config["seed"],
+    config = recipe.mini_config()
+    trained = stream_stage.load(config.low_level_widths, run.work / "stream")
+    stage.train(config, data, run.work / "detection", seed=run.config["seed"], stream=trained,
                 **run.config["detection"])  # fmt: skip
 
 

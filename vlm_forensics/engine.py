@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vlm_forensics.collate import TextInputs
 from vlm_forensics.errors import ModelError, WeightsError
-from vlm_forensics.model.config import OPERATIONS
+from vlm_forensics.model import light
 from vlm_forensics.model.inputs import prepare, to_tensor, vision_input
+from vlm_forensics.model.vocabulary import OPERATIONS
 from vlm_forensics.taxonomy import Operation
 
 if TYPE_CHECKING:
+    from vlm_forensics.collate import TextInputs
     from vlm_forensics.model.modeling import Detection, VlmForensicsModel
 
 MAX_NEW_TOKENS = 120
@@ -33,7 +34,7 @@ class Seen:
     heatmap: NDArray[np.float32]  # [H, W] in [0, 1], stored grid
     score: float
     """Uncalibrated probability of forgery."""
-    found: Detection = field(repr=False)
+    found: Detection | light.LightDetection = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,14 @@ class Engine:
     """One model on one device.
 
     Args:
-        model: the assembled model; its language model may be absent.
+        model: the assembled model, or what of it detects.
         text: builds prompts; None when the language model is absent.
     """
 
-    def __init__(self, model: VlmForensicsModel, text: TextInputs | None) -> None:
-        self.model: VlmForensicsModel = model.train(False)
+    def __init__(
+        self, model: VlmForensicsModel | light.LightModel, text: TextInputs | None
+    ) -> None:
+        self.model = model.train(False)
         self.text = text
         self.size = _side(model.config.backbone_config.vision_config)
 
@@ -66,11 +69,7 @@ class Engine:
             ModelError: the folder's configuration is not usable, or memory does not suffice.
         """
         from safetensors import SafetensorError
-        from transformers.utils import logging
 
-        quiet: Any = logging
-        quiet.disable_progress_bar()
-        quiet.set_verbosity_error()  # its report lists the parts that are left out on purpose
         device: Any = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             model = (_whole if language else _without_language)(folder).to(device)
@@ -150,9 +149,18 @@ def _side(vision: Any) -> int:
     return 224 if side == 518 else side  # DINOv2 keeps positions for 518 and is used at 224
 
 
+def _quieten() -> None:
+    from transformers.utils import logging
+
+    quiet: Any = logging
+    quiet.disable_progress_bar()
+    quiet.set_verbosity_error()  # its report lists the parts that are left out on purpose
+
+
 def _whole(folder: Path) -> VlmForensicsModel:
     from vlm_forensics.model.modeling import VlmForensicsModel
 
+    _quieten()
     load: Any = VlmForensicsModel.from_pretrained
     model: VlmForensicsModel
     model, info = load(folder, dtype=torch.float32, output_loading_info=True)
@@ -163,11 +171,18 @@ def _whole(folder: Path) -> VlmForensicsModel:
     return model
 
 
-def _without_language(folder: Path) -> VlmForensicsModel:
+def _without_language(folder: Path) -> VlmForensicsModel | light.LightModel:
+    """What detects: without transformers where the tower allows, else with no language model."""
+    plain = light.read_config(folder)
+    return light.load(folder, plain) if light.fits(plain) else _empty_language(folder)
+
+
+def _empty_language(folder: Path) -> VlmForensicsModel:
     """The model with an empty language model: a fifth of the memory and of the loading time."""
     from vlm_forensics.model.config import VlmForensicsConfig
     from vlm_forensics.model.modeling import VlmForensicsModel
 
+    _quieten()
     config = VlmForensicsConfig.from_pretrained(folder)
     language: Any = config.get_text_config()
     language.num_hidden_layers = 0
@@ -192,6 +207,8 @@ def _complete(lacking: Iterable[str]) -> None:
 
 def _text_inputs(folder: Path, model: VlmForensicsModel) -> TextInputs:
     from transformers import AutoTokenizer
+
+    from vlm_forensics.collate import TextInputs
 
     config = model.config
     tokens = getattr(config.backbone_config, "image_seq_length", 0)

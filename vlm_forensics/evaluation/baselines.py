@@ -74,7 +74,7 @@ def linear_probe(work: Path) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from vlm_forensics.model.config import CLASSES, OPERATIONS
+    from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
     from vlm_forensics.taxonomy import Label, Operation
 
     labels = np.load(work / "corpus" / "labels.npz")

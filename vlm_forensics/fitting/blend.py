@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.detection_stage import DetectionParts
 from vlm_forensics.model.adapter import pool
-from vlm_forensics.model.config import CLASSES, OPERATIONS
+from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.taxonomy import Label, Operation
 
 PROBE_C = 0.003

@@ -19,7 +19,7 @@ from vlm_forensics.fitting import blend as blending
 from vlm_forensics.fitting import corpus as corpora
 from vlm_forensics.fitting import detection_stage, recipe, vision_cache
 from vlm_forensics.fitting.corpus import Corpus
-from vlm_forensics.model.config import CLASSES
+from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.taxonomy import Label, Operation
 
 MASK_THRESHOLDS = tuple(np.round(np.arange(0.1, 0.95, 0.05), 2).tolist())

@@ -20,7 +20,7 @@ from vlm_forensics.datasets.equalise import SIDE, recompress
 from vlm_forensics.fitting.views import Views
 from vlm_forensics.forge import forge
 from vlm_forensics.forge.base import NothingAlteredError
-from vlm_forensics.model.config import CLASSES, OPERATIONS
+from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.taxonomy import Label, Operation
 

@@ -20,8 +20,10 @@ from transformers import Trainer, TrainingArguments
 
 from vlm_forensics.datasets.equalise import recompress
 from vlm_forensics.fitting.corpus import Corpus
+from vlm_forensics.fitting.stream_stage import DenseStream
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
-from vlm_forensics.model.config import CLASSES, VlmForensicsConfig
+from vlm_forensics.model.config import VlmForensicsConfig
+from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.losses import detection_loss, total
 from vlm_forensics.model.mask_decoder import MaskDecoder
@@ -121,19 +123,40 @@ class BalancedSampler(Sampler[int]):
         return iter(drawn.tolist())
 
 
+STREAM_SHARE = 0.25
+"""Learning rate of the low-level stream, which comes trained, as a share of the others'."""
+_STREAM = ("adapter.stream.", "adapter.cell_head.")
+
+
 class _BalancedTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         data: Any = train_dataset or self.train_dataset
         return BalancedSampler(data.corpus, data.index, self.args.seed)
 
+    def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
+        parts: Any = self.model
+        rate, decay = self.args.learning_rate, self.args.weight_decay
+        named = list(parts.named_parameters())
+        stream = [p for name, p in named if name.startswith(_STREAM)]
+        others = [p for name, p in named if not name.startswith(_STREAM)]
+        groups = [{"params": others}, {"params": stream, "lr": rate * STREAM_SHARE}]
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
+        return self.optimizer
+
 
 def train(
     config: VlmForensicsConfig, data: DetectionDataset, out: Path, *, steps: int, batch: int,
-    learning_rate: float, seed: int,
+    learning_rate: float, seed: int, stream: DenseStream | None = None,
 ) -> DetectionParts:  # fmt: skip
-    """Trains (or resumes) the detection parts; the last checkpoint stays in `out`."""
+    """Trains (or resumes) the detection parts; the last checkpoint stays in `out`.
+
+    `stream` is the low-level stream that learned alone before.
+    """
     torch.manual_seed(seed)
     parts = DetectionParts(config)
+    if stream is not None:
+        parts.adapter.stream.load_state_dict(stream.stream.state_dict())
+        parts.adapter.cell_head.load_state_dict(stream.head.state_dict())
     arguments = TrainingArguments(
         output_dir=str(out), max_steps=steps, per_device_train_batch_size=batch,
         learning_rate=learning_rate, weight_decay=0.05, lr_scheduler_type="cosine",

@@ -18,7 +18,7 @@ from vlm_forensics.features.reference import Reference, fit_reference
 from vlm_forensics.fitting.annotation import claims
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
-from vlm_forensics.model.config import CLASSES, OPERATIONS
+from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.parsing import ParsedClaim, compose
 from vlm_forensics.taxonomy import Label

@@ -22,7 +22,8 @@ from vlm_forensics.fitting import detection_stage, rationales, views
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
 from vlm_forensics.fitting.views import Views
-from vlm_forensics.model.config import CLASSES, VlmForensicsConfig
+from vlm_forensics.model.config import VlmForensicsConfig
+from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.modeling import VlmForensicsModel
 from vlm_forensics.taxonomy import Label, Operation

@@ -14,15 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import Dataset, WeightedRandomSampler
 from transformers import Trainer, TrainingArguments
 
 from vlm_forensics.datasets.equalise import recompress
 from vlm_forensics.fitting.corpus import QUALITIES, Corpus
-from vlm_forensics.model.config import CLASSES, OPERATIONS
+from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.model.inputs import to_tensor
-from vlm_forensics.model.losses import IGNORE
+from vlm_forensics.model.losses import cell_loss
 from vlm_forensics.model.low_level import LowLevelStream
 from vlm_forensics.taxonomy import Label
 
@@ -39,26 +38,18 @@ class DenseStream(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        self.stream = LowLevelStream(widths).to(memory_format=torch.channels_last)
+        self.stream = LowLevelStream(widths)
         self.head = nn.Conv2d(widths[-1], 1 + len(OPERATIONS), 1)
 
     def cells(self, rgb: Tensor) -> Tensor:
         """Logits `[B, 1 + 9, h/16, w/16]` of `[B, 3, h, w]` RGB in 0..255."""
-        pixels = rgb.contiguous(memory_format=torch.channels_last)
         with torch.autocast(rgb.device.type, torch.bfloat16):
-            found: Tensor = self.head(self.stream(pixels).coarse)
+            found: Tensor = self.head(self.stream(rgb).coarse)
         return found.float()
 
     def forward(self, rgb: Tensor, altered: Tensor, operation: Tensor) -> dict[str, Tensor]:
         """The loss of a batch; `altered` is the share of each cell, `operation` one a crop."""
-        logits = self.cells(rgb)
-        found = F.binary_cross_entropy_with_logits(logits[:, 0], altered)
-        named = F.cross_entropy(
-            logits[:, 1:],
-            operation[:, None, None].expand_as(altered).masked_fill(altered < 0.5, IGNORE),
-            ignore_index=IGNORE, reduction="sum",
-        ) / altered.numel()  # fmt: skip
-        return {"loss": found + named}
+        return {"loss": cell_loss(self.cells(rgb), altered, operation)}
 
 
 @dataclass
@@ -152,10 +143,10 @@ def train(
     return model.eval()
 
 
-def load(widths: tuple[int, ...], out: Path) -> LowLevelStream:
-    """The trained stream of a finished folder, without its head."""
+def load(widths: tuple[int, ...], out: Path) -> DenseStream:
+    """The trained stream of a finished folder."""
     from safetensors.torch import load_file
 
     model = DenseStream(widths)
     model.load_state_dict(load_file(out / "final" / "model.safetensors"))
-    return model.stream
+    return model

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlm_forensics.model.config import CLASSES, OPERATIONS, VlmForensicsConfig
+from vlm_forensics.model.sizes import DetectionSizes
+from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.model.low_level import LowLevelFeatures, LowLevelStream
 
 
@@ -23,6 +24,7 @@ class AdapterOutput(NamedTuple):
     low_level_logits: Tensor  # [B, 3] the low-level stream alone, a part of the class logits
     operation_logits: Tensor  # [B, 9]
     tile_logits: Tensor  # [B, 1, h/16, w/16] altered or not, per cell of the overview
+    cell_logits: Tensor  # [B, 1 + 9, h/16, w/16] the low-level stream alone: altered, by what
     evidence: Tensor  # [B, K, text_hidden]
     grid: Tensor  # [B, D, h/16, w/16]
     fine: Tensor  # [B, C1, h/4, w/4]
@@ -37,7 +39,7 @@ class DetectionAdapter(nn.Module):
     hard to beat). Probe and weights are fitted after the rest; until then the probe weighs 0.
     """
 
-    def __init__(self, config: VlmForensicsConfig) -> None:
+    def __init__(self, config: DetectionSizes) -> None:
         super().__init__()
         size = config.adapter_size
         self.stream = LowLevelStream(config.low_level_widths)
@@ -46,6 +48,7 @@ class DetectionAdapter(nn.Module):
                           nn.Linear(config.vision_hidden_size, size))
             for _ in config.shallow_layers
         )  # fmt: skip
+        self.cell_head = nn.Conv2d(config.low_level_widths[-1], 1 + len(OPERATIONS), 1)
         self.low = nn.Conv2d(config.low_level_widths[-1], size, 1)
         self.position = nn.Conv2d(size, size, 3, 1, 1, groups=size)
         self.summary = nn.Parameter(torch.zeros(1, 1, size))
@@ -91,12 +94,15 @@ class DetectionAdapter(nn.Module):
         )  # [3, B, 3]
         weighted = self.get_buffer("class_mix")[:, None] * (heads - heads[..., :1])
         class_logits = weighted.sum(0)  # real is 0, the others are log-odds against it
-        operation_logits = self.operation_head(pooled)
+        cell_logits = self.cell_head(low.coarse)
+        named = cell_logits[:, 1:].flatten(2).transpose(1, 2)  # [B, hw, 9]
+        operation_logits = self.operation_head(pooled) + (weights * named).sum(1)
         return AdapterOutput(
             class_logits,
             low_level_logits,
             operation_logits,
             tile_logits.transpose(1, 2).reshape(-1, 1, height, width),
+            cell_logits,
             self._evidence(tokens, class_logits, operation_logits),
             cells.transpose(1, 2).reshape(len(cells), -1, height, width),
             low.fine,

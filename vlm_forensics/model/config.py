@@ -6,12 +6,6 @@ from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from vlm_forensics.taxonomy import Label, Operation
-
-CLASSES: tuple[Label, ...] = (Label.REAL, Label.SYNTHETIC, Label.TAMPERED)
-"""Order of the class logits."""
-OPERATIONS: tuple[Operation, ...] = tuple(Operation)
-"""Order of the operation logits."""
 
 
 class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vlm_forensics.model.adapter import AdapterOutput
+from vlm_forensics.model.vocabulary import CLASSES
+from vlm_forensics.taxonomy import Label
 
 IGNORE = -100
 
@@ -47,6 +49,20 @@ def tile_loss(logits: Tensor, masks: Tensor, known: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits[known].float(), target)
 
 
+def cell_loss(logits: Tensor, altered: Tensor, operation: Tensor) -> Tensor:
+    """What the low-level stream says of every cell: altered or not, and by which operation.
+
+    Args:
+        logits: `[B, 1 + 9, h, w]`.
+        altered: `[B, h, w]` share of the cell that was altered.
+        operation: `[B]`, `IGNORE` where unknown; it counts on cells altered by half or more.
+    """
+    found = F.binary_cross_entropy_with_logits(logits[:, 0].float(), altered)
+    each = operation[:, None, None].expand_as(altered).masked_fill(altered < 0.5, IGNORE)
+    named = F.cross_entropy(logits[:, 1:].float(), each, ignore_index=IGNORE, reduction="sum")
+    return found + named / altered.numel()
+
+
 def detection_loss(
     found: AdapterOutput, mask_logits: Tensor, targets: dict[str, Tensor], weights: dict[str, float]
 ) -> dict[str, Tensor]:
@@ -63,8 +79,19 @@ def detection_loss(
         "operation": class_loss(found.operation_logits, targets["operation_labels"]),
         "mask": mask_loss(mask_logits, masks, targets["mask_known"]),
         "tile": tile_loss(found.tile_logits, masks, targets["mask_known"]),
+        "cell": _cell_loss(found.cell_logits, masks, targets),
     }
     return {name: weights[name] * part for name, part in parts.items()}
+
+
+def _cell_loss(logits: Tensor, masks: Tensor, targets: dict[str, Tensor]) -> Tensor:
+    whole = targets["class_labels"] == CLASSES.index(Label.SYNTHETIC)
+    known = targets["mask_known"] | whole
+    if not bool(known.any()):
+        return logits.sum() * 0
+    cells = F.adaptive_avg_pool2d(masks[:, None], logits.shape[-2:])[:, 0]
+    altered = torch.where(whole[:, None, None], torch.ones_like(cells), cells)
+    return cell_loss(logits[known], altered[known], targets["operation_labels"][known])
 
 
 def total(parts: dict[str, Tensor]) -> Tensor:

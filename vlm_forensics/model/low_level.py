@@ -88,5 +88,7 @@ class LowLevelStream(nn.Module):
 
     def forward(self, rgb: Tensor) -> LowLevelFeatures:
         """Features of `[B, 3, h, w]` RGB in 0..255, h and w multiples of 16."""
-        fine = self.stage4(self.stem(self.residuals(rgb)))
+        # Channels last: the CPU's convolutions are up to twice as fast.
+        residuals = self.residuals(rgb).contiguous(memory_format=torch.channels_last)
+        fine = self.stage4(self.stem(residuals))
         return LowLevelFeatures(fine, self.stage16(self.stage8(fine)))

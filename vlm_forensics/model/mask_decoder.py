@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlm_forensics.model.config import VlmForensicsConfig
+from vlm_forensics.model.sizes import DetectionSizes
 
 _DEPTH = 32
 
@@ -14,7 +14,7 @@ _DEPTH = 32
 class MaskDecoder(nn.Module):
     """`[SEG]`'s hidden state, or a learned default when no text was asked, prompts a mask."""
 
-    def __init__(self, config: VlmForensicsConfig) -> None:
+    def __init__(self, config: DetectionSizes) -> None:
         super().__init__()
         size = config.adapter_size
         self.default_prompt = nn.Parameter(torch.zeros(1, size))
