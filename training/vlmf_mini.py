@@ -2,7 +2,7 @@
 
     PYTHONHASHSEED=0 python training/vlmf_mini.py prepare   --data DIR --work DIR
     PYTHONHASHSEED=0 python training/vlmf_mini.py detection --data DIR --work DIR
-    … blend, rationales, language, calibrate, and the folder WORK/vlmf-mini is the model.
+    … blend, calibrate, rationales, language, and the folder WORK/vlmf-mini is the model.
 
 DIR holds an `index.csv` (see data_cards/). `VLMF_FORGE_WEIGHTS` names the folder with the
 networks of the forge.
@@ -85,19 +85,22 @@ def language(run: Any) -> None:
     model, text = recipe.with_detection_parts(run.work)
     stage.prepare(model, rank=settings.pop("rank"), new_tokens=recipe.new_tokens(text.tokenizer))
     data = stage.RationaleDataset(corpus, states, recipe.training_rationales(run.work, run.config))
-    del settings["samples"], settings["mask_threshold"]
+    del settings["samples"]
     stage.train(model, data, text, run.work / "language", seed=run.config["seed"], **settings)
     stage.export(model, run.work / "vlmf-mini")
+    recipe.finish(run.work)
 
 
 def calibrate(run: Any) -> None:
-    """Temperature, abstain band and mask threshold from the validation split."""
+    """What measurements add, temperature, abstain band and mask threshold, on validation."""
     from vlm_forensics.fitting.calibrate import calibrate as fit
 
     print(fit(run.data, run.work, run.config).model_dump_json(indent=1))
 
 
-STAGES = {f.__name__: f for f in (stream, prepare, detection, blend, rationales, language, calibrate)}
+STAGES = {
+    f.__name__: f for f in (prepare, stream, detection, blend, calibrate, rationales, language)
+}
 
 
 def main(argv: list[str] | None = None) -> None:

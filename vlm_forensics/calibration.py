@@ -8,7 +8,7 @@ shared temperature: `p = softmax(z / T + b)`. Above `abstain_high` the verdict i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -18,13 +18,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.special import log_softmax, softmax
 
 from vlm_forensics.report import Notice
-from vlm_forensics.taxonomy import STRENGTH_CUTS, Label, Strength, Verdict
+from vlm_forensics.taxonomy import STRENGTH_CUTS, Label, Operation, Strength, Verdict
 
 CLASSES: tuple[Label, ...] = (Label.REAL, Label.SYNTHETIC, Label.TAMPERED)
 """Order of the class axis of every logit and probability array."""
 
 _RIDGE = 1e-3
 """Weight of the penalty that keeps temperature and biases finite on separable data."""
+
+
+_SIGNAL_RIDGE = 3e-3
+"""Penalty on the weights of measured signals, in units of a picture's mean loss."""
 
 
 class Scaling(NamedTuple):
@@ -40,6 +44,16 @@ class AbstainBand(NamedTuple):
 
     low: float
     high: float
+
+
+class Signal(BaseModel):
+    """What a measured signal adds to the logit of `tampered`: `weight * (x - center) / scale`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(allow_inf_nan=False)
+    center: float = Field(allow_inf_nan=False)
+    scale: float = Field(gt=0, allow_inf_nan=False)
 
 
 class Calibration(BaseModel):
@@ -60,6 +74,10 @@ class Calibration(BaseModel):
     """Mask values at or above this are in."""
     mask_min_area: float = Field(default=0.001, ge=0, lt=1)
     """Share of the image below which a mask counts as empty."""
+    signals: dict[str, Signal] = Field(default_factory=dict)
+    """By the names of `fusion.SIGNALS`; none for a model that is judged by its logits alone."""
+    copy_move_odds: float = Field(default=0.0, allow_inf_nan=False)
+    """What the copy-move signal adds to the log-odds of that operation."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -67,11 +85,33 @@ class Calibration(BaseModel):
             raise ValueError("abstain_low must not exceed abstain_high")
         return self
 
+    def fused(self, logits: ArrayLike, signals: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        """The logits with what the signals add to that of `tampered`.
+
+        Args:
+            logits: `[..., 3]`, class axis in the order of `CLASSES`.
+            signals: numbers or arrays `[...]` by name.
+        """
+        found = np.array(logits, dtype=np.float64)
+        for name, signal in self.signals.items():
+            value = np.asarray(signals[name], np.float64)
+            found[..., 2] += signal.weight * (value - signal.center) / signal.scale
+        return found
+
+    def operations(
+        self, shares: Mapping[Operation, float], signals: Mapping[str, float]
+    ) -> dict[Operation, float]:
+        """Shares of the operations, summing to 1, after the copy-move signal."""
+        odds = math.exp(self.copy_move_odds * signals.get("copy_move", 0.0))
+        raised = {op: p * (odds if op is Operation.COPY_MOVE else 1) for op, p in shares.items()}
+        total = sum(raised.values()) or 1.0
+        return {op: value / total for op, value in raised.items()}
+
     def probabilities(self, logits: ArrayLike) -> NDArray[np.float64]:
         """Calibrated class probabilities.
 
         Args:
-            logits: `[..., 3]`, class axis in the order of `CLASSES`.
+            logits: `[..., 3]`, fused, class axis in the order of `CLASSES`.
 
         Returns:
             `[..., 3]` in [0, 1], each row summing to 1.
@@ -206,3 +246,63 @@ def strength(probability: float) -> Strength:
         key=lambda word: STRENGTH_CUTS[word],
         default=Strength.WEAK,
     )
+
+
+def fit_signals(
+    logits: ArrayLike, signals: Mapping[str, ArrayLike], labels: Sequence[int] | NDArray[np.integer]
+) -> dict[str, Signal]:
+    """Weights with which the signals, on top of the logits, best tell tampered from the rest.
+
+    Non-negative logistic regression with a ridge penalty: a signal can only speak for tampering.
+
+    Args:
+        logits: `[N, 3]` of held-out images, class axis in the order of `CLASSES`.
+        signals: `[N]` each.
+        labels: `[N]` indices into `CLASSES`; each class weighs the same.
+    """
+    from scipy.optimize import minimize
+
+    y = np.asarray(labels, np.int64)
+    z = np.asarray(logits, np.float64) - np.asarray(logits, np.float64)[:, :1]
+    columns = {name: np.asarray(values, np.float64) for name, values in signals.items()}
+    centers = {name: float(x[y == 0].mean()) for name, x in columns.items()}
+    scales = {name: float(x.std()) or 1.0 for name, x in columns.items()}
+    x = np.stack([(v - centers[n]) / scales[n] for n, v in columns.items()], 1)
+    share = 1 / np.bincount(y, minlength=len(CLASSES))[y] / len(CLASSES)
+
+    def objective(parameters: NDArray[np.float64]) -> float:
+        scale, bias, weights = parameters[:2], parameters[2:4], parameters[4:]
+        shifted = np.stack([np.zeros(len(y)), scale[0] * z[:, 1] + bias[0],
+                            scale[1] * (z[:, 2] + x @ weights) + bias[1]], 1)  # fmt: skip
+        chosen = log_softmax(shifted, axis=1)[np.arange(len(y)), y]
+        return float(-(share * chosen).sum() + _SIGNAL_RIDGE * weights @ weights)
+
+    start = np.r_[1.0, 1.0, np.zeros(2 + x.shape[1])]
+    bounds = [(1e-3, None)] * 2 + [(None, None)] * 2 + [(0.0, None)] * x.shape[1]
+    weights = minimize(objective, start, method="L-BFGS-B", bounds=bounds).x[4:]
+    return {name: Signal(weight=float(w), center=centers[name], scale=scales[name])
+            for name, w in zip(columns, weights, strict=True)}  # fmt: skip
+
+
+def fit_copy_move_odds(
+    shares: ArrayLike, matches: ArrayLike, is_copy_move: ArrayLike, place: int
+) -> float:
+    """What a unit of the copy-move signal adds to the log-odds of that operation, at least 0.
+
+    Args:
+        shares: `[N, 9]` of the operation head, on forged pictures.
+        matches: `[N]` the signal.
+        is_copy_move: `[N]` booleans.
+        place: column of copy_move.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import expit, logit
+
+    p = np.clip(np.asarray(shares, np.float64)[:, place], 1e-4, 1 - 1e-4)
+    x, y = np.asarray(matches, np.float64), np.asarray(is_copy_move, bool)
+
+    def objective(odds: float) -> float:
+        q = np.clip(expit(logit(p) + odds * x), 1e-9, 1 - 1e-9)
+        return -float(np.log(np.where(y, q, 1 - q)).mean()) + _RIDGE * odds * odds
+
+    return float(minimize_scalar(objective, bounds=(0.0, 10.0), method="bounded").x)

@@ -28,22 +28,24 @@ class TextInputs:
     image_tokens: int
     evidence_tokens: int
 
-    def prompt_ids(self, measured: str) -> list[int]:
-        """Ids of the user turn with the measurements, up to where the answer begins."""
+    def prompt_ids(self, judged: str, measured: str) -> list[int]:
+        """Ids of the user turn with what heads and features say, up to where the answer begins."""
         image, evidence, cls, _ = SPECIAL_TOKENS
         content = prompts.load(prompts.EXPLAIN).render(
             image=image * self.image_tokens, evidence=evidence * self.evidence_tokens,
-            measured=measured, cls=cls,
+            judged=judged, measured=measured, cls=cls,
         )  # fmt: skip
         text = f"<|im_start|>user\n{content}<|im_end|>\n<|im_start|>assistant\n"
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def batch(self, measured: Sequence[str], answers: Sequence[str]) -> dict[str, Tensor]:
+    def batch(
+        self, judged: Sequence[str], measured: Sequence[str], answers: Sequence[str]
+    ) -> dict[str, Tensor]:
         """Right-padded `input_ids`, `attention_mask` and `labels` (answer tokens only)."""
         rows, labels = [], []
-        for clues, answer in zip(measured, answers, strict=True):
-            prompt = self.prompt_ids(clues)
+        for heads, clues, answer in zip(judged, measured, answers, strict=True):
+            prompt = self.prompt_ids(heads, clues)
             ending = self.tokenizer(f"{answer}<|im_end|>", add_special_tokens=False)["input_ids"]
             rows.append(prompt + ending)
             labels.append([IGNORE] * len(prompt) + ending)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_forensics import assembly, consistency, masks, metadata, prompts, weights
+from vlm_forensics import assembly, consistency, fusion, masks, metadata, prompts, weights
 from vlm_forensics.calibration import Calibration, decide
 from vlm_forensics.calibration import strength as strength_of
 from vlm_forensics.errors import ModelError
@@ -32,7 +32,7 @@ from vlm_forensics.features.reference import Reference
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.limits import limits
 from vlm_forensics.parsing import Answer, Unparsed, parse
-from vlm_forensics.rationale import Findings, claims, evidence, rationale
+from vlm_forensics.rationale import Findings, claims, evidence, judged_phrase, rationale
 from vlm_forensics.report import (
     Claim,
     Consistency,
@@ -165,13 +165,21 @@ class Detector:
     def _examined(
         self, image: EvidenceImage, measurements: dict[str, Measurement], seen: Seen, steps: Steps
     ) -> Examination:
-        classes = self._calibration.probabilities(seen.class_logits)
+        clones = measurements.get("copy_move")
+        heatmap = fusion.with_clones(seen.heatmap, clones)
+        inside = self._compared(heatmap)
         with steps("compare"):
-            found = clues(measurements, self._compared(seen.heatmap), self._reference)
-        said = self._ask(seen, prompt_phrase(found), steps)
-        heatmap = self._final_mask(seen, said, steps)
+            found = clues(measurements, inside, self._reference)
+        signals = fusion.signals(found, seen.heatmap)
+        fused = self._calibration.fused(seen.class_logits, signals)
+        classes = self._calibration.probabilities(fused)
+        operations = self._calibration.operations(seen.operations, signals)
+        judged = judged_phrase(_by_name(classes), operations, masks.main_box(inside))
+        said = self._ask(seen, judged, prompt_phrase(found), steps)
+        if (prompted := self._prompted_mask(seen, said, steps)) is not None:
+            heatmap = fusion.with_clones(prompted, clones)
         regions = masks.regions(heatmap, self._calibration.mask_threshold, rgb=image.rgb)
-        findings = Findings(measurements, found, seen.operations, _by_name(classes), regions,
+        findings = Findings(measurements, found, operations, _by_name(classes), regions,
                             image.rgb.shape[:2])  # fmt: skip
         report = self._report(image, findings, said, heatmap, seen, steps)
         return Examination(image, report, heatmap)
@@ -181,26 +189,26 @@ class Detector:
         step = max(1, min(heatmap.shape) // _COMPARED_SIDE)
         return np.asarray(heatmap[::step, ::step] >= self._calibration.mask_threshold)
 
-    def _ask(self, seen: Seen, measured: str, steps: Steps) -> _Said:
+    def _ask(self, seen: Seen, judged: str, measured: str, steps: Steps) -> _Said:
         if not self._rationale:
             steps.skip("rationale", "not asked")
             return _Said()
         with steps("rationale") as failed:
-            written = self._engine.explain(seen, measured)
+            written = self._engine.explain(seen, judged, measured)
         return _Said() if failed else _Said(written, parse(written.text))
 
-    def _final_mask(self, seen: Seen, said: _Said, steps: Steps) -> NDArray[np.float32]:
+    def _prompted_mask(self, seen: Seen, said: _Said, steps: Steps) -> NDArray[np.float32] | None:
         if said.written is None or not (isinstance(said.parsed, Answer) and said.parsed.segmented):
-            return seen.heatmap
+            return None
         with steps("mask from [SEG]") as failed:
             prompted = self._engine.prompted_mask(seen, said.written.ids)
-        return seen.heatmap if failed else prompted
+        return None if failed else prompted
 
     def _report(
         self, image: EvidenceImage, findings: Findings, said: _Said,
         heatmap: NDArray[np.float32], seen: Seen, steps: Steps,
     ) -> Report:  # fmt: skip
-        classes = self._calibration.probabilities(seen.class_logits)
+        classes = np.asarray(list(findings.classes.values()))
         inside = heatmap >= self._calibration.mask_threshold
         verdict, reasons, checked = self._verdict(classes, said, inside, heatmap)
         observed = evidence(findings)

@@ -114,11 +114,11 @@ class Engine:
         )  # fmt: skip
 
     @torch.inference_mode()
-    def explain(self, seen: Seen, measured: str) -> Written:
-        """The language model's answer about what was seen and measured."""
+    def explain(self, seen: Seen, judged: str, measured: str) -> Written:
+        """The language model's answer about what was seen, judged and measured."""
         if self.text is None:
             raise ModelError("model_unsupported", "the language model was not loaded", hint="")
-        prompt = torch.tensor([self.text.prompt_ids(measured)], device=self.device)
+        prompt = torch.tensor([self.text.prompt_ids(judged, measured)], device=self.device)
         new = self.model.generate_text(prompt, torch.ones_like(prompt), seen.found,
                                        max_new_tokens=MAX_NEW_TOKENS)  # fmt: skip
         text: str = self.text.tokenizer.decode(new[0])

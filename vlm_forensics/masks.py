@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_forensics.errors import InputError
+from vlm_forensics.parsing import GRID, Box
 from vlm_forensics.report import Mask, Region
 
 _DARK, _BRIGHT = 4, 251
@@ -98,6 +99,18 @@ def regions(
             )
         )
     return found
+
+
+def main_box(inside: NDArray[np.bool_]) -> Box | None:
+    """The box of the largest connected place of a mask, in hundredths of its sides."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)
+    if count < 2:
+        return None
+    x, y, w, h, _ = (int(v) for v in stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))])
+    height, width = inside.shape
+    corners = (x / width, y / height, (x + w - 1) / width, (y + h - 1) / height)
+    x0, y0, x1, y1 = (min(GRID - 1, int(value * GRID)) for value in corners)
+    return x0, y0, x1, y1
 
 
 def reliability(

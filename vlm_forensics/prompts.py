@@ -9,7 +9,7 @@ from typing import Any
 
 from vlm_forensics.assets import asset
 
-EXPLAIN = "explain.v1"
+EXPLAIN = "explain.v2"
 """The prompt the built-in default was trained on."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vlm_forensics.features.base import Measurement
 from vlm_forensics.features.clues import SUPPORT, Clue
-from vlm_forensics.parsing import GRID, Answer, ParsedClaim
+from vlm_forensics.parsing import GRID, Answer, Box, ParsedClaim
 from vlm_forensics.report import Claim, Evidence, Rationale, Region
 from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Operation, Verdict
 
@@ -62,6 +62,19 @@ def _operation_evidence(findings: Findings) -> Evidence:
     text = f"If it is forged, the likeliest operation is {name} ({share:.0%})."
     return Evidence(id="", source="model:operation_head", text=text, value=share,
                     unit="probability")  # fmt: skip
+
+
+def judged_phrase(
+    classes: Mapping[str, float], operations: Mapping[Operation, float], box: Box | None
+) -> str:
+    """What the heads say, as the language model is told: class, operation, main place."""
+    name, share = max(classes.items(), key=lambda item: item[1])
+    said = f"{name} {share:.0%}"
+    if name == Verdict.REAL:
+        return said
+    operation = max(operations.items(), key=lambda item: item[1])[0].replace("_", " ")
+    local = name == Verdict.TAMPERED and box is not None
+    return f"{said}, {operation}" + (f" at {' '.join(map(str, box or ()))}" if local else "")
 
 
 def claims(

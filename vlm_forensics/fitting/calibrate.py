@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from vlm_forensics.assembly import seal
+from vlm_forensics import fusion
 from vlm_forensics.backbones.mini import VISION_SIZE
-from vlm_forensics.calibration import Calibration, fit_abstain_band, fit_temperature
+from vlm_forensics.calibration import (
+    Calibration,
+    fit_abstain_band,
+    fit_copy_move_odds,
+    fit_signals,
+    fit_temperature,
+)
 from vlm_forensics.datasets.equalise import QUALITY
 from vlm_forensics.evaluation.masks import pixel_f1
 from vlm_forensics.fitting import blend as blending
 from vlm_forensics.fitting import corpus as corpora
-from vlm_forensics.fitting import detection_stage, recipe, vision_cache
+from vlm_forensics.fitting import detection_stage, rationales, recipe, vision_cache
 from vlm_forensics.fitting.corpus import Corpus
-from vlm_forensics.model.vocabulary import CLASSES
+from vlm_forensics.model.losses import IGNORE
+from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.taxonomy import Label, Operation
 
 MASK_THRESHOLDS = tuple(np.round(np.arange(0.1, 0.95, 0.05), 2).tolist())
@@ -63,14 +70,12 @@ def blend(data: Sequence[Path], work: Path, config: dict[str, Any]) -> list[list
 
 
 def calibrate(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Calibration:
-    """Fits the calibration and writes it, with the reference, into the model folder."""
+    """Fits the calibration of stage A and writes it into `work`."""
     found = validation_corpus(data, work, config)
     states = _validation_states(found, work)
     predicted = detection_stage.predict(recipe.detection_parts(work), found.rgb, states)
     result = fit(found, predicted, config["calibration"])
-    result.save(work / "vlmf-mini" / "calibration.json")
-    shutil.copy2(work / "reference.json", work / "vlmf-mini" / "reference.json")
-    seal(work / "vlmf-mini")
+    result.save(work / "calibration.json")
     return result
 
 
@@ -78,28 +83,48 @@ def fit(
     found: Corpus, predicted: dict[str, NDArray[np.float32]], settings: dict[str, Any]
 ) -> Calibration:
     """The calibration of these validation predictions."""
-    scaling = fit_temperature(predicted["class"], found.classes)
-    name = f"val-{len(found)}-vector-scaling"
-    draft = Calibration(id=name, temperature=scaling.temperature, bias=scaling.bias,
-                        abstain_low=0.0, abstain_high=1.0, mask_threshold=0.5)  # fmt: skip
-    shares = draft.probabilities(predicted["class"])
+    seen = [rationales.Seen.of(predicted, n) for n in range(len(found))]
+    fused = rationales.fuse_all(found.rgb, seen, settings["compared_from"], recipe.WORKERS)
+    columns = {name: np.asarray([f.signals[name] for f in fused]) for name in fusion.SIGNALS}
+    draft = _with_signals(found, predicted, columns)
+    logits = draft.fused(predicted["class"], columns)
+    scaling = fit_temperature(logits, found.classes)
+    draft = draft.model_copy(update=scaling._asdict())
+    shares = draft.probabilities(logits)
     real = found.classes == CLASSES.index(Label.REAL)
     band = fit_abstain_band(1 - shares[:, 0], real, settings["max_false_accusation"],
                             settings["max_missed"])  # fmt: skip
-    threshold = mask_threshold(found, predicted["mask"], shares)
+    threshold = mask_threshold(found, [f.heatmap for f in fused], shares)
     return draft.model_copy(update={"abstain_low": band.low, "abstain_high": band.high,
                                     "mask_threshold": threshold})  # fmt: skip
 
 
+def _with_signals(
+    found: Corpus, predicted: dict[str, NDArray[np.float32]],
+    columns: dict[str, NDArray[np.float64]],
+) -> Calibration:  # fmt: skip
+    """A calibration that knows what the signals add, and nothing else yet."""
+    named = (found.operations != IGNORE) & (found.classes == CLASSES.index(Label.TAMPERED))
+    place = OPERATIONS.index(Operation.COPY_MOVE)
+    odds = fit_copy_move_odds(
+        softmax(predicted["operation"][named].astype(np.float64), axis=1),
+        columns["copy_move"][named], found.operations[named] == place, place,
+    )  # fmt: skip
+    return Calibration(
+        id=f"val-{len(found)}-signals-vector-scaling", temperature=1.0, bias=(0.0, 0.0, 0.0),
+        abstain_low=0.0, abstain_high=1.0, mask_threshold=0.5, copy_move_odds=odds,
+        signals=fit_signals(predicted["class"], columns, found.classes),
+    )  # fmt: skip
+
+
 def mask_threshold(
-    found: Corpus, heatmaps: NDArray[np.float32], shares: NDArray[np.float64]
+    found: Corpus, heatmaps: Sequence[NDArray[np.float32]], shares: NDArray[np.float64]
 ) -> float:
     """The threshold with the best mean pixel F1, a picture not judged tampered counting 0."""
     tampered = CLASSES.index(Label.TAMPERED)
     chosen = np.flatnonzero((found.classes == tampered) & found.mask_known)
-    side = found.rgb.shape[1]
     truths = [np.asarray(found.masks[i]) for i in chosen]
-    maps = [recipe.fit_to(heatmaps[i], side) for i in chosen]
+    maps = [heatmaps[i] for i in chosen]
     called = shares[chosen].argmax(1) == tampered
 
     def score(threshold: float) -> float:

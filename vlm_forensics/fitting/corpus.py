@@ -20,8 +20,8 @@ from vlm_forensics.datasets.equalise import SIDE, recompress
 from vlm_forensics.fitting.views import Views
 from vlm_forensics.forge import forge
 from vlm_forensics.forge.base import NothingAlteredError
-from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.model.losses import IGNORE
+from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.taxonomy import Label, Operation
 
 WORKERS = 2
@@ -53,6 +53,7 @@ class Corpus:
     mask_known: NDArray[np.bool_]
     source: NDArray[np.str_]
     image: NDArray[np.str_]
+    quality: NDArray[np.int64]  # of the final JPEG
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -111,9 +112,9 @@ def _write(
         for n, (pixels, mask, row) in enumerate(samples):
             quality = int(np.random.default_rng([seed, 7, n]).integers(*qualities))
             rgb[n], masks[n] = recompress(pixels, quality).rgb, mask
-            rows.append(row)
+            rows.append((*row, quality))
     columns = [np.asarray(column) for column in zip(*rows, strict=True)]
-    names = ("classes", "operations", "mask_known", "source", "image")
+    names = ("classes", "operations", "mask_known", "source", "image", "quality")
     labels: dict[str, Any] = dict(zip(names, columns, strict=True))
     np.savez(out / "labels.npz", **labels)
 

@@ -23,11 +23,11 @@ from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.stream_stage import DenseStream
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
 from vlm_forensics.model.config import VlmForensicsConfig
-from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.losses import detection_loss, total
 from vlm_forensics.model.mask_decoder import MaskDecoder
 from vlm_forensics.model.modeling import LOSS_WEIGHTS
+from vlm_forensics.model.vocabulary import CLASSES
 
 
 class DetectionParts(nn.Module):

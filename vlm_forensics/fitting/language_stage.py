@@ -38,6 +38,7 @@ class Rationale:
     """What stage B learns to say about one picture of the corpus."""
 
     index: int
+    judged: str
     measured: str
     answer: str
 
@@ -57,7 +58,8 @@ class RationaleDataset(Dataset[dict[str, Any]]):
         rationale = self.rationales[item]
         n = rationale.index
         return {
-            "measured": rationale.measured, "answer": rationale.answer,
+            "judged": rationale.judged, "measured": rationale.measured,
+            "answer": rationale.answer,
             "pixel_values": torch.from_numpy(np.asarray(self.states[n])).float(),
             "overview": to_tensor(np.asarray(self.corpus.rgb[n])),
             "masks": torch.from_numpy(np.asarray(self.corpus.masks[n])),
@@ -67,6 +69,7 @@ class RationaleDataset(Dataset[dict[str, Any]]):
         }  # fmt: skip
 
 
+_TEXTS = ("judged", "measured", "answer")
 _TARGETS = ("masks", "class_labels", "operation_labels", "mask_known")
 
 
@@ -79,7 +82,7 @@ class Collator:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Tokens, pixels and targets."""
         batch: dict[str, Any] = dict(
-            self.text.batch([row["measured"] for row in rows], [row["answer"] for row in rows])
+            self.text.batch(*([row[name] for row in rows] for name in _TEXTS))
         )
         stacked = {name: torch.stack([row[name] for row in rows])
                    for name in ("pixel_values", "overview", *_TARGETS)}  # fmt: skip

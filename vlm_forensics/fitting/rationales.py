@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
+from vlm_forensics import fusion
+from vlm_forensics.calibration import Calibration
 from vlm_forensics.datasets.equalise import SIDE
 from vlm_forensics.features import measure_all
 from vlm_forensics.features.base import Measurement, PixelArray
@@ -18,10 +23,12 @@ from vlm_forensics.features.reference import Reference, fit_reference
 from vlm_forensics.fitting.annotation import claims
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
-from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
+from vlm_forensics.masks import main_box
 from vlm_forensics.model.losses import IGNORE
+from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.parsing import ParsedClaim, compose
-from vlm_forensics.taxonomy import Label
+from vlm_forensics.rationale import judged_phrase
+from vlm_forensics.taxonomy import Label, Operation
 
 QUALITY = 90
 """Training pictures are measured as files of this quality would be: without their own tables."""
@@ -46,65 +53,124 @@ def _row(pair: tuple[NDArray[np.uint8], NDArray[np.bool_]]) -> dict[str, float]:
     return reference_row(measure(pair[0]), pair[1])
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What stage A says of one picture."""
+
+    class_logits: NDArray[np.float32]  # [3]
+    operations: dict[Operation, float]
+    heatmap: NDArray[np.float32]  # [SIDE, SIDE] in [0, 1]
+
+    @classmethod
+    def of(cls, predicted: Mapping[str, NDArray[np.float32]], n: int) -> Seen:
+        """Row `n` of `detection_stage.predict`."""
+        shares = softmax(predicted["operation"][n].astype(np.float64)).tolist()
+        heatmap = cv2.resize(predicted["mask"][n], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+        return cls(predicted["class"][n], dict(zip(OPERATIONS, shares, strict=True)), heatmap)
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """What measuring adds to it."""
+
+    signals: dict[str, float]
+    heatmap: NDArray[np.float32]  # [SIDE, SIDE], copies marked
+
+
+def fuse_all(
+    rgb: NDArray[np.uint8], seen: Sequence[Seen], threshold: float, workers: int
+) -> list[Fused]:
+    """Measures the pictures `[N, SIDE, SIDE, 3]`; features are compared inside `threshold`."""
+    from rich.progress import track
+
+    jobs = [(np.asarray(rgb[n]), found, threshold) for n, found in enumerate(seen)]
+    with ProcessPoolExecutor(workers) as pool:
+        return list(track(pool.map(_fuse, jobs, chunksize=16), "measuring", len(jobs)))
+
+
+def _fuse(job: tuple[NDArray[np.uint8], Seen, float]) -> Fused:
+    rgb, seen, threshold = job
+    measurements = measure(rgb)
+    heatmap = fusion.with_clones(seen.heatmap, measurements.get("copy_move"))
+    found = clues(measurements, heatmap >= threshold, Reference({}, 0))
+    return Fused(fusion.signals(found, seen.heatmap), heatmap)
+
+
 def build(
-    corpus: Corpus, index: Sequence[int], predicted: NDArray[np.bool_], known: Reference, out: Path,
-    *, seed: int, workers: int,
+    corpus: Corpus, index: Sequence[int], seen: Sequence[Seen], known: Reference,
+    calibration: Calibration, out: Path, *, seed: int, workers: int,
 ) -> list[Rationale]:  # fmt: skip
     """Prompt and answer of the pictures in `index` (kept in `out` and re-read).
+
+    The prompt compares inside and outside of the detector's mask, as at inference, and the answer
+    inside and outside of the true one.
 
     Args:
         corpus: the pictures.
         index: which of them.
-        predicted: `[len(index), h, w]` the detector's masks; the prompt compares inside and
-            outside of these, as at inference, and the answer inside and outside of the true ones.
+        seen: what stage A says of each of these.
         known: quantiles on real photographs.
+        calibration: of stage A.
         out: JSON Lines file.
         seed: of the wording.
         workers: processes.
     """
     if not out.is_file():
-        pairs = zip(index, predicted, strict=True)
-        jobs = [_Job.of(corpus, n, mask, known, seed) for n, mask in pairs]
+        pairs = zip(index, seen, strict=True)
+        jobs = [_Job.of(corpus, n, found, known, calibration, seed) for n, found in pairs]
         with ProcessPoolExecutor(workers) as pool:
-            found = list(pool.map(_Job.run, jobs, chunksize=16))
-        lines = [json.dumps({"index": int(n), "measured": m, "answer": a})
-                 for n, (m, a) in zip(index, found, strict=True)]  # fmt: skip
-        out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    rows = map(json.loads, out.read_text(encoding="utf-8").splitlines())
-    return [Rationale(**row) for row in rows]
+            lines = list(pool.map(_Job.run, jobs, chunksize=16))
+        rows = [{"index": int(n), **line} for n, line in zip(index, lines, strict=True)]
+        out.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    read = map(json.loads, out.read_text(encoding="utf-8").splitlines())
+    return [Rationale(**row) for row in read]
 
 
+@dataclass(frozen=True, slots=True)
 class _Job:
     """One picture with what is needed to describe it, sent to a worker process."""
 
-    def __init__(
-        self, rgb: NDArray[np.uint8], truth: NDArray[np.bool_], predicted: NDArray[np.bool_],
-        label: Label, operation: int, known: Reference, seed: int,
-    ) -> None:  # fmt: skip
-        self.rgb, self.truth, self.predicted = rgb, truth, predicted
-        self.label, self.operation, self.known, self.seed = label, operation, known, seed
+    rgb: NDArray[np.uint8]
+    truth: NDArray[np.bool_]
+    seen: Seen
+    label: Label
+    operation: int
+    known: Reference
+    calibration: Calibration
+    seed: int
 
     @classmethod
     def of(
-        cls, corpus: Corpus, n: int, mask: NDArray[np.bool_], known: Reference, seed: int
-    ) -> _Job:
+        cls, corpus: Corpus, n: int, seen: Seen, known: Reference, calibration: Calibration,
+        seed: int,
+    ) -> _Job:  # fmt: skip
         """The job of sample `n`."""
         label = CLASSES[int(corpus.classes[n])]
         whole = label is Label.SYNTHETIC
         truth = np.ones((SIDE, SIDE), bool) if whole else np.asarray(corpus.masks[n])
-        return cls(np.asarray(corpus.rgb[n]), truth, mask, label, int(corpus.operations[n]), known,
-                   seed + int(n))  # fmt: skip
+        return cls(np.asarray(corpus.rgb[n]), truth, seen, label, int(corpus.operations[n]), known,
+                   calibration, seed + int(n))  # fmt: skip
 
-    def run(self) -> tuple[str, str]:
-        """`(measured, answer)`."""
-        import cv2
-
+    def run(self) -> dict[str, str]:
+        """`judged`, `measured` and `answer`."""
         measurements = measure(self.rgb)
-        inside = cv2.resize(self.predicted.astype(np.uint8), (SIDE, SIDE)) > 0
-        measured = prompt_phrase(clues(measurements, inside, self.known))
+        heatmap = fusion.with_clones(self.seen.heatmap, measurements.get("copy_move"))
+        inside = heatmap >= self.calibration.mask_threshold
+        found = clues(measurements, inside, self.known)
         said: tuple[ParsedClaim, ...] = ()
         if self.operation != IGNORE and self.label is not Label.REAL and self.truth.any():
             true_clues = clues(measurements, self.truth & ~self.truth.all(), self.known)
             rng = np.random.default_rng(self.seed)
             said = claims(OPERATIONS[self.operation], self.truth, true_clues, rng)
-        return measured, compose(self.label, said)
+        return {
+            "judged": self._judged(fusion.signals(found, self.seen.heatmap), inside),
+            "measured": prompt_phrase(found),
+            "answer": compose(self.label, said),
+        }
+
+    def _judged(self, signals: dict[str, float], inside: NDArray[np.bool_]) -> str:
+        fused = self.calibration.fused(self.seen.class_logits, signals)
+        shares = self.calibration.probabilities(fused).tolist()
+        operations = self.calibration.operations(self.seen.operations, signals)
+        named = {str(label): share for label, share in zip(CLASSES, shares, strict=True)}
+        return judged_phrase(named, operations, main_box(inside))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from vlm_forensics import assembly, weights
 from vlm_forensics.backbones.mini import SPECIAL_TOKENS
+from vlm_forensics.calibration import Calibration
 from vlm_forensics.collate import TextInputs, mini_text_inputs
 from vlm_forensics.datasets.indexed import read_index
 from vlm_forensics.features.reference import Reference
@@ -23,9 +24,9 @@ from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
 from vlm_forensics.fitting.views import Views
 from vlm_forensics.model.config import VlmForensicsConfig
-from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.modeling import VlmForensicsModel
+from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.taxonomy import Label, Operation
 
 WORKERS = 2
@@ -136,16 +137,22 @@ def training_rationales(work: Path, config: dict[str, Any]) -> list[Rationale]:
     rng = np.random.default_rng(config["seed"])
     known = _reference(corpus, work, config["reference"]["photographs"], rng)
     index = _draw(corpus, config["language"]["samples"], rng)
-    parts = detection_parts(work)
-    found = [
-        detection_stage.predict(parts, corpus.rgb[i : i + 1], states[i : i + 1])["mask"][0]
-        for i in index
-    ]
+    order = np.sort(index)
+    predicted = detection_stage.predict(detection_parts(work), corpus.rgb[order], states[order])
+    row = {int(n): k for k, n in enumerate(order)}
+    seen = [rationales.Seen.of(predicted, row[int(n)]) for n in index]
     return rationales.build(
-        corpus, index.tolist(), np.stack(found) >= config["language"]["mask_threshold"], known,
-        work / "rationales.jsonl",
-        seed=config["seed"], workers=WORKERS,
+        corpus, index.tolist(), seen, known, Calibration.load(work / "calibration.json"),
+        work / "rationales.jsonl", seed=config["seed"], workers=WORKERS,
     )  # fmt: skip
+
+
+def finish(work: Path) -> None:
+    """Puts calibration and reference beside the trained parts and seals the folder."""
+    folder = work / "vlmf-mini"
+    for name in ("calibration.json", "reference.json"):
+        shutil.copy2(work / name, folder / name)
+    assembly.seal(folder)
 
 
 def _reference(corpus: Corpus, work: Path, count: int, rng: np.random.Generator) -> Reference:
@@ -170,8 +177,3 @@ def _draw(corpus: Corpus, count: int, rng: np.random.Generator) -> NDArray[np.in
         for pool, n in zip(pools, shares, strict=True)
     ]
     return np.asarray(rng.permutation(np.concatenate(drawn)))
-
-
-def fit_to(mask: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """A mask at the side of its picture."""
-    return np.asarray(cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)

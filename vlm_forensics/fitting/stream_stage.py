@@ -18,16 +18,21 @@ from torch.utils.data import Dataset, WeightedRandomSampler
 from transformers import Trainer, TrainingArguments
 
 from vlm_forensics.datasets.equalise import recompress
-from vlm_forensics.fitting.corpus import QUALITIES, Corpus
-from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
+from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.losses import cell_loss
 from vlm_forensics.model.low_level import LowLevelStream
+from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.taxonomy import Label
 
 CROP = 128
 """Side of the training crops, pixels."""
 STRIDE = 16
+CLEANEST = (78, 96)
+"""JPEG qualities of the pictures it learns on: below, most traces are gone and only slow it down.
+Stage A goes on with all of them."""
+_AGAIN = 0.25
+"""How often a crop is compressed once more."""
 _FOCUS = 0.6
 """How often a crop of a locally altered picture is laid over an altered pixel."""
 _SHARES = {Label.REAL: 0.25, Label.SYNTHETIC: 0.25, Label.TAMPERED: 0.5}
@@ -62,7 +67,8 @@ class CropDataset(Dataset[dict[str, Tensor]]):
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
         tampered = self.corpus.classes == CLASSES.index(Label.TAMPERED)
-        self.index = np.flatnonzero(~tampered | self.corpus.mask_known)
+        clean = self.corpus.quality >= CLEANEST[0]
+        self.index = np.flatnonzero(clean & (~tampered | self.corpus.mask_known))
 
     def __len__(self) -> int:
         return len(self.index)
@@ -97,8 +103,8 @@ class CropDataset(Dataset[dict[str, Tensor]]):
             rgb, mask = rgb[:, ::-1], mask[:, ::-1]
         turns = int(self.rng.integers(4))
         rgb, mask = np.rot90(rgb, turns), np.rot90(mask, turns)
-        if self.rng.random() < 0.5:
-            rgb = recompress(np.ascontiguousarray(rgb), int(self.rng.integers(*QUALITIES))).rgb
+        if self.rng.random() < _AGAIN:
+            rgb = recompress(np.ascontiguousarray(rgb), int(self.rng.integers(*CLEANEST))).rgb
         return rgb, mask
 
     def weights(self) -> Tensor:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vlm_forensics.model.low_level import LowLevelFeatures, LowLevelStream
 from vlm_forensics.model.sizes import DetectionSizes
 from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
-from vlm_forensics.model.low_level import LowLevelFeatures, LowLevelStream
 
 
 class AdapterOutput(NamedTuple):

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from transformers import AutoConfig, PreTrainedConfig
 
 
-
 class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """What `VlmForensicsModel` is made of.
 

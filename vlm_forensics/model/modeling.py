@@ -18,9 +18,9 @@ from transformers.utils.generic import ModelOutput
 
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
 from vlm_forensics.model.config import VlmForensicsConfig
-from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.model.losses import class_loss, detection_loss, total
 from vlm_forensics.model.mask_decoder import MaskDecoder
+from vlm_forensics.model.vocabulary import CLASSES
 
 LOSS_WEIGHTS = {"language": 1.0, "text_class": 0.5, "class": 1.0, "low_level": 0.3,
                 "operation": 0.5, "mask": 1.0, "tile": 0.5, "cell": 1.0}  # fmt: skip

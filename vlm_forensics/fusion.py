@@ -1,0 +1,88 @@
+"""What the measurements add to the network: to the class logits, the operations and the mask.
+
+A network of this size does not see that two areas of a picture are equal; the copy-move feature
+does. Weights are fitted on validation pictures and stored with the calibration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_forensics.features.base import FloatMap, Measurement
+from vlm_forensics.features.clues import CONTRASTS, Clue
+
+PEAK = "peak"
+SIGNALS = ("copy_move", *CONTRASTS, PEAK)
+"""Names of the signals: matches, contrasts inside the marked area, and how hot its peak is."""
+_LARGEST = 4.0
+"""Contrasts beyond a factor of 16 say no more than one of 16."""
+_PEAK_SHARE = 0.02
+_CERTAIN = 0.02
+"""Mask values closer than this to 0 or 1 count as so close."""
+
+
+def signals(found: Sequence[Clue], heatmap: NDArray[np.float32]) -> dict[str, float]:
+    """The signals of a picture, all finite.
+
+    Args:
+        found: its clues.
+        heatmap: `[H, W]` in [0, 1].
+    """
+    values = dict.fromkeys(SIGNALS, 0.0)
+    for clue in found:
+        if clue.feature == "copy_move" and not clue.local:
+            values["copy_move"] = math.log1p(max(clue.value, 0.0))
+        elif clue.local:
+            values[clue.feature] = min(abs(clue.value), _LARGEST)
+    values[PEAK] = _peak(heatmap)
+    return values
+
+
+def _peak(heatmap: NDArray[np.float32]) -> float:
+    """Log-odds of the mean of the hottest fiftieth of the picture."""
+    small = cv2.resize(heatmap, (64, 64), interpolation=cv2.INTER_AREA).ravel()
+    count = int(_PEAK_SHARE * small.size)
+    mean = float(np.partition(small, -count)[-count:].mean())
+    clipped = min(max(mean, _CERTAIN), 1 - _CERTAIN)
+    return math.log(clipped / (1 - clipped))
+
+
+def with_clones(heatmap: NDArray[np.float32], copy_move: Measurement | None) -> NDArray[np.float32]:
+    """The heat map with copies marked: of two equal areas the one that it finds more altered.
+
+    Args:
+        heatmap: `[H, W]` in [0, 1].
+        copy_move: the measurement; its boxes come in pairs.
+    """
+    if copy_move is None or copy_move.map is None or not copy_move.boxes:
+        return heatmap
+    height, width = copy_move.map.shape
+    heat = cv2.resize(heatmap, (width, height), interpolation=cv2.INTER_AREA)
+    scale = width / heatmap.shape[1], height / heatmap.shape[0]
+    marked = np.zeros((height, width), np.float32)
+    pairs = zip(copy_move.boxes[::2], copy_move.boxes[1::2], strict=True)
+    for pair in pairs:
+        areas = [_inside(copy_move.map, box, scale) for box in pair]
+        marked[max(areas, key=lambda area: _mean(heat, area))] = 1.0
+    size = heatmap.shape[1], heatmap.shape[0]
+    return np.maximum(heatmap, cv2.resize(marked, size, interpolation=cv2.INTER_LINEAR))
+
+
+def _inside(
+    response: FloatMap, box: tuple[int, int, int, int], scale: tuple[float, float]
+) -> NDArray[np.bool_]:
+    x0, y0, x1, y1 = box
+    area = np.zeros(response.shape, bool)
+    rows = slice(int(y0 * scale[1]), math.ceil(y1 * scale[1]))
+    columns = slice(int(x0 * scale[0]), math.ceil(x1 * scale[0]))
+    area[rows, columns] = response[rows, columns] > 0
+    return area
+
+
+def _mean(heat: NDArray[np.float32], area: NDArray[np.bool_]) -> float:
+    return float(heat[area].mean()) if area.any() else 0.0
