@@ -19,7 +19,7 @@ from PIL import Image
 from skimage import data
 from tiny_models import model_of, save
 
-from vlm_forensics import masks
+from vlm_forensics import masks, prompts
 from vlm_forensics.calibration import Calibration
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.detector import Detector, Examination
@@ -80,10 +80,10 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes the language model write a text of our choice."""
 
     def set_text(text: str) -> None:
-        def explain(self: Engine, seen: Seen, measured: str) -> Written:
+        def explain(self: Engine, seen: Seen, judged: str, measured: str) -> Written:
             assert seen.heatmap.ndim == 2
             assert isinstance(self.text, TextInputs)
-            ids = self.text.prompt_ids(measured)
+            ids = self.text.prompt_ids(judged, measured)
             ids += self.text.tokenizer(text, add_special_tokens=False)["input_ids"]
             return Written(text, torch.tensor([ids]))
 
@@ -121,8 +121,8 @@ def test_reports_follow_the_schema(
     assert {e.id for e in report.evidence} == {f"e{n + 1}" for n in range(len(report.evidence))}
     regions = {region.id for region in report.regions}
     assert {e.region for e in report.evidence} <= regions | {None}
-    assert report.model.prompt == "explain.v1"
-    assert {"model.safetensors", "calibration.json", "prompts/explain.v1"} <= set(
+    assert report.model.prompt == prompts.EXPLAIN
+    assert {"model.safetensors", "calibration.json", f"prompts/{prompts.EXPLAIN}"} <= set(
         report.model.digests
     )
 

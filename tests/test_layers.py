@@ -21,7 +21,7 @@ LAYERS = (
      "parsing", "calibration", "weights", "fetching", "safety", "conversion", "steps"},
     {"features", "forge", "datasets"},
     {"model", "backbones"},
-    {"assembly", "consistency", "detector", "collate", "engine", "limits", "rationale"},
+    {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "rationale"},
     {"evaluation", "exporting", "ui", "fitting"},
     {"cli"},
 )  # fmt: skip

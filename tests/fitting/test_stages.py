@@ -15,7 +15,7 @@ from vlm_forensics import assembly
 from vlm_forensics.backbones.mini import SPECIAL_TOKENS
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.datasets.equalise import SIDE
-from vlm_forensics.fitting import detection_stage, language_stage
+from vlm_forensics.fitting import detection_stage, language_stage, stream_stage
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.detection_stage import BalancedSampler, DetectionDataset
 from vlm_forensics.fitting.language_stage import Rationale, RationaleDataset
@@ -35,7 +35,7 @@ def corpus() -> Corpus:
     return Corpus(
         draw.integers(0, 256, (SAMPLES, SIDE, SIDE, 3), dtype=np.uint8), masks, classes,
         np.where(classes == 2, 1, IGNORE), classes != 1, np.array(["a", "b"] * 4),
-        np.array([f"{n}.png" for n in range(SAMPLES)]),
+        np.array([f"{n}.png" for n in range(SAMPLES)]), np.full(SAMPLES, 90),
     )  # fmt: skip
 
 
@@ -72,6 +72,30 @@ def test_stage_a_trains_and_resumes(corpus: Corpus, states: np.ndarray, tmp_path
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-4"]
     optimiser = torch.load(tmp_path / "checkpoint-4" / "optimizer.pt", weights_only=True)
     assert {int(one["step"]) for one in optimiser["state"].values()} == {4}, "it began anew"
+
+
+def test_the_stream_learns_alone_and_stage_a_starts_from_it(
+    corpus: Corpus, states: np.ndarray, tmp_path: Path
+) -> None:
+    config = config_of(internvl())
+    data = stream_stage.CropDataset(corpus, seed=0)
+    assert data.weights().sum() == pytest.approx(1)
+    tampered = data[int(np.flatnonzero(data.index == 2)[0])]
+    assert tampered["altered"].shape == (8, 8)
+    synthetic = data[int(np.flatnonzero(data.index == 1)[0])]
+    assert (synthetic["altered"] == 1).all()
+    trained = stream_stage.train(
+        config.low_level_widths, corpus, tmp_path / "stream", steps=2, batch=2,
+        learning_rate=1e-2, seed=0,
+    )  # fmt: skip
+    again = stream_stage.load(config.low_level_widths, tmp_path / "stream")
+    assert all(torch.equal(v, trained.state_dict()[k]) for k, v in again.state_dict().items())
+    parts = detection_stage.train(
+        config, DetectionDataset(corpus, states, np.arange(SAMPLES), seed=0), tmp_path / "a",
+        steps=1, batch=2, learning_rate=0.0, seed=0, stream=again,
+    )  # fmt: skip
+    taken = parts.adapter.cell_head.state_dict()
+    assert all(torch.equal(value, again.head.state_dict()[name]) for name, value in taken.items())
 
 
 def test_predictions_cover_every_picture(corpus: Corpus, states: np.ndarray) -> None:
@@ -129,7 +153,7 @@ def test_stage_b_trains_only_what_it_says(
     model, text = prepared
     before = {name: value.clone() for name, value in model.state_dict().items()}
     answers = ["<answer>real</answer>", "<answer>tampered [SEG]</answer>"]
-    said = [Rationale(n, "nothing stands out", answers[n // 2]) for n in (0, 2)]
+    said = [Rationale(n, "real 90%", "nothing stands out", answers[n // 2]) for n in (0, 2)]
     data = RationaleDataset(corpus, states, said)
 
     def train(model: VlmForensicsModel, steps: int) -> dict[str, torch.Tensor]:
@@ -199,7 +223,7 @@ def test_exported_parts_rebuild_the_trained_model(
 
     model.train(False)
     again.train(False)
-    ids = torch.tensor([text.prompt_ids("noise 2.0x inside")])
+    ids = torch.tensor([text.prompt_ids("tampered 83%, splice", "noise 2.0x inside")])
     hidden = torch.randn(1, len(LAYERS), 17, WIDTH)
     again.backbone.model.vision_tower = model.backbone.base_model.model.model.vision_tower
     overview = torch.rand(1, 3, 64, 64) * 255

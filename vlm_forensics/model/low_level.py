@@ -55,11 +55,15 @@ class _Block(nn.Module):
         self.norm1 = nn.BatchNorm2d(after)
         self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(after)
-        self.skip = nn.Conv2d(before, after, 1, stride, bias=False)
+        self.skip = nn.Conv2d(before, after, 1, bias=False)
+        self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.silu(self.norm1(self.conv1(x)))
-        return F.silu(self.norm2(self.conv2(y)) + self.skip(x))
+        # Not a strided convolution: in bfloat16 and channels last, torch 2.13's corrupts the heap
+        # on the CPU when its input has fewer than 16 channels.
+        skipped = self.skip(x[:, :, :: self.stride, :: self.stride])
+        return F.silu(self.norm2(self.conv2(y)) + skipped)
 
 
 class LowLevelFeatures(NamedTuple):
@@ -91,4 +95,5 @@ class LowLevelStream(nn.Module):
         # Channels last: the CPU's convolutions are up to twice as fast.
         residuals = self.residuals(rgb).contiguous(memory_format=torch.channels_last)
         fine = self.stage4(self.stem(residuals))
-        return LowLevelFeatures(fine, self.stage16(self.stage8(fine)))
+        coarse = self.stage16(self.stage8(fine))
+        return LowLevelFeatures(fine.contiguous(), coarse.contiguous())
