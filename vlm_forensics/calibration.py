@@ -70,6 +70,8 @@ class Calibration(BaseModel):
     """Probabilities of forgery below this give `real`."""
     abstain_high: float = Field(ge=0)
     """Probabilities of forgery at or above this give `synthetic` or `tampered`."""
+    claims_from: float = Field(default=1.0, ge=0)
+    """Probability of forgery from which an inconclusive report may make claims."""
     mask_threshold: float = Field(gt=0, lt=1)
     """Mask values at or above this are in."""
     mask_min_area: float = Field(default=0.001, ge=0, lt=1)
@@ -124,6 +126,7 @@ class Calibration(BaseModel):
         return {
             "abstain_low": self.abstain_low,
             "abstain_high": self.abstain_high,
+            "claims_from": self.claims_from,
             "mask": self.mask_threshold,
             "mask_min_area": self.mask_min_area,
         }
@@ -202,16 +205,29 @@ def fit_abstain_band(
         ValueError: too few real images for the promise (19 at 5 %), or no forged one.
     """
     p, real = np.asarray(p_forged, dtype=np.float64), np.asarray(is_real, dtype=bool)
-    reals, forged = np.sort(p[real]), np.sort(p[~real])
-    rank = math.ceil((1 - max_false_accusation) * (len(reals) + 1) - 1e-9)
-    if rank > len(reals) or not len(forged):
-        raise ValueError(
-            f"{len(reals)} real and {len(forged)} forged images are too few for a false accusation "
-            f"rate of {max_false_accusation:.0%}"
-        )
-    high = float(np.nextafter(reals[rank - 1], np.inf))
+    forged = np.sort(p[~real])
+    if not len(forged):
+        raise ValueError("there is no forged image")
+    high = reached_by(p[real], max_false_accusation)
     allowed = min(math.floor(max_missed * len(forged) + 1e-9), len(forged) - 1)
     return AbstainBand(low=min(float(forged[allowed]), high), high=high)
+
+
+def reached_by(p_real: ArrayLike, share: float) -> float:
+    """The smallest threshold that at most this share of real images like these reaches.
+
+    Args:
+        p_real: `[n]` probabilities of forgery of held-out real images.
+        share: in (0, 1).
+
+    Raises:
+        ValueError: too few images for the promise (19 at 5 %).
+    """
+    reals = np.sort(np.asarray(p_real, dtype=np.float64))
+    rank = math.ceil((1 - share) * (len(reals) + 1) - 1e-9)
+    if rank > len(reals):
+        raise ValueError(f"{len(reals)} real images are too few for a share of {share:.0%}")
+    return float(np.nextafter(reals[rank - 1], np.inf))
 
 
 def decide(

@@ -18,6 +18,7 @@ from vlm_forensics.calibration import (
     fit_copy_move_odds,
     fit_signals,
     fit_temperature,
+    reached_by,
 )
 from vlm_forensics.datasets.equalise import QUALITY
 from vlm_forensics.evaluation.masks import pixel_f1
@@ -95,7 +96,9 @@ def fit(
     band = fit_abstain_band(1 - shares[:, 0], real, settings["max_false_accusation"],
                             settings["max_missed"])  # fmt: skip
     threshold = mask_threshold(found, [f.heatmap for f in fused], shares)
+    claims_from = min(band.high, reached_by(1 - shares[real, 0], settings["max_false_claims"]))
     return draft.model_copy(update={"abstain_low": band.low, "abstain_high": band.high,
+                                    "claims_from": claims_from,
                                     "mask_threshold": threshold})  # fmt: skip
 
 

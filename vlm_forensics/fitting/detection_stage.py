@@ -144,7 +144,7 @@ class _BalancedTrainer(Trainer):
         return self.optimizer
 
 
-def train(
+def train(  # noqa: PLR0913 - the settings of vlmf-mini.yaml, by keyword
     config: VlmForensicsConfig, data: DetectionDataset, out: Path, *, steps: int, batch: int,
     learning_rate: float, seed: int, stream: DenseStream | None = None,
 ) -> DetectionParts:  # fmt: skip

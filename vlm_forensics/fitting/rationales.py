@@ -96,7 +96,7 @@ def _fuse(job: tuple[NDArray[np.uint8], Seen, float]) -> Fused:
     return Fused(fusion.signals(found, seen.heatmap), heatmap)
 
 
-def build(
+def build(  # noqa: PLR0913 - everything that makes a rationale
     corpus: Corpus, index: Sequence[int], seen: Sequence[Seen], known: Reference,
     calibration: Calibration, out: Path, *, seed: int, workers: int,
 ) -> list[Rationale]:  # fmt: skip
