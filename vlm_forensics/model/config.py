@@ -10,8 +10,19 @@ from vlm_forensics.taxonomy import Label, Operation
 
 CLASSES: tuple[Label, ...] = (Label.REAL, Label.SYNTHETIC, Label.TAMPERED)
 """Order of the class logits."""
-OPERATIONS: tuple[Operation, ...] = tuple(Operation)
-"""Order of the operation logits."""
+OPERATIONS: tuple[Operation, ...] = (
+    Operation.SPLICE,
+    Operation.COPY_MOVE,
+    Operation.INPAINTING,
+    Operation.BLENDING,
+    Operation.LOCAL_SUPER_RESOLUTION,
+    Operation.LOCAL_AUTOENCODER,
+    Operation.WHOLE_SUPER_RESOLUTION,
+    Operation.WHOLE_AUTOENCODER,
+    Operation.FULL_GENERATION,
+)
+"""Order of the operation logits. Trained weights depend on it: the forge may learn operations
+that no head tells apart, so this is not the whole taxonomy."""
 
 
 class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
