@@ -12,6 +12,8 @@ Exit codes of the command line: 0 done (any verdict), 1 unexpected failure, 2 us
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class VlmfError(Exception):
     """Base of all typed errors.
@@ -35,13 +37,23 @@ class VlmfError(Exception):
         self.hint = hint
         """What to do about it, on one line."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross process borders, which the default cannot with these arguments."""
+        return _restore, (type(self), self.message, self.__dict__)
+
+
+def _restore(kind: type[VlmfError], message: str, state: dict[str, Any]) -> VlmfError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(state)
+    return error
+
 
 class InputError(VlmfError):
     """An input file was refused.
 
     Codes: not_found, is_directory, not_a_file, unreadable, empty_file, file_too_large,
     unsupported_format, too_many_pixels, too_small, truncated, decode_failed, decode_timeout,
-    decode_memory, bad_report.
+    decode_memory, bad_report, no_photos, output_conflict.
     """
 
     exit_code = 3

@@ -54,8 +54,9 @@ def factor(network: str) -> int:
 
 
 def autoencoder_name() -> str:
-    """What `autoencode` runs: taef2, or the id that the environment names."""
-    return os.environ.get(VAE_VARIABLE) or "taef2"
+    """What `autoencode` runs: taef2, or the hub id or folder name that the environment gives."""
+    name = os.environ.get(VAE_VARIABLE) or "taef2"
+    return Path(name).name if Path(name).is_dir() else name
 
 
 def check(network: Network) -> None:
@@ -70,8 +71,8 @@ def check(network: Network) -> None:
         for stem, _ in SUPER_RESOLUTION.values():
             locate(f"{stem}.param")
             locate(f"{stem}.bin")
-    elif os.environ.get(VAE_VARIABLE):
-        diffusers_vae.load(autoencoder_name())
+    elif vae := os.environ.get(VAE_VARIABLE):
+        diffusers_vae.load(vae)
     else:
         for name in _AUTOENCODER:
             locate(name)

@@ -1,0 +1,88 @@
+"""Samples made by several processes, with the bytes that a single one makes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from typing import Any
+
+import cv2
+
+from vlm_forensics.errors import VlmfError
+from vlm_forensics.forge import get
+from vlm_forensics.forge.dataset.sample import Outcome, Settings
+
+_AHEAD = 2
+"""Samples handed to each process ahead of time: few, so that Ctrl-C is answered soon."""
+
+Task = Callable[[int], Outcome]
+
+
+def outcomes(task: Task, todo: Sequence[int], jobs: int, settings: Settings) -> Iterator[Outcome]:
+    """What `task` makes of each index, in the order in which processes finish.
+
+    Args:
+        task: picklable.
+        todo: indices.
+        jobs: processes; with one the work is done in this one.
+        settings: tells whether processes need torch.
+
+    Raises:
+        VlmfError: what the task raised, or worker_died.
+    """
+    if jobs == 1 or len(todo) < 2:
+        yield from map(task, todo)
+        return
+    # A forked copy of a process with threads may hang, so processes start afresh.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, fresh, _start_worker, (settings,)) as pool:
+        waiting = iter(todo)
+        running: set[Future[Outcome]] = {
+            pool.submit(task, n) for n in islice(waiting, jobs * _AHEAD)
+        }
+        try:
+            while running:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(task, n) for n in islice(waiting, len(finished))}
+                yield from (future.result() for future in finished)
+        except BrokenProcessPool:
+            raise VlmfError("worker_died", "a process was stopped, most likely for lack of memory",
+                            hint="run it again with fewer --jobs; finished samples are kept"
+                            ) from None  # fmt: skip
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_worker = ExitStack()
+
+
+def _start_worker(settings: Settings) -> None:
+    # Ctrl-C is for the parent, which lets running samples finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _worker.enter_context(single_thread(settings))
+
+
+@contextmanager
+def single_thread(settings: Settings) -> Iterator[None]:
+    """One thread a process: sums in another order would give other bytes, and cores are shared."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    torch: Any = None
+    if any(get(operation).network for operation in settings.operations):
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        import torch
+    threads = torch.get_num_threads() if torch else 0
+    try:
+        if torch:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        cv2.setNumThreads(before)
+        if torch:
+            torch.set_num_threads(threads)
