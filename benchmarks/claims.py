@@ -19,8 +19,10 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without installation
 
+from vlm_forensics.datasets.base import Sample
 from vlm_forensics.datasets.equalise import centre_square, take
-from vlm_forensics.datasets.indexed import Sample, read_index, read_pixels
+from vlm_forensics.datasets.indexed import read_index
+from vlm_forensics.datasets.pixels import read_pixels
 from vlm_forensics.detector import Detector
 from vlm_forensics.evaluation.judging import as_jpeg
 from vlm_forensics.evaluation.metrics import Figure, as_json, markdown, wilson
