@@ -49,7 +49,8 @@ def test_what_the_library_imports_is_declared() -> None:
     project = PROJECT["project"]
     extras = project["optional-dependencies"]
     declared = requirement_names(project["dependencies"])
-    declared |= requirement_names(extras["demo"]) | requirement_names(extras["train"])
+    for extra in ("demo", "train", "forge"):
+        declared |= requirement_names(extras[extra])
     names = {DISTRIBUTION.get(name, name) for name in imported(ROOT / "vlm_forensics")}
     assert not names - declared
 

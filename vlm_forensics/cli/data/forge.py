@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -157,7 +156,11 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 
 def _plain(done: Summary) -> dict[str, Any]:
-    return asdict(done) | {"given_up": list(done.given_up)}
+    return {
+        "made": done.made, "kept": done.kept, "given_up": list(done.given_up),
+        "operations": dict(sorted(done.operations.items())),
+        "photographs_skipped": dict(sorted(done.skipped.items())), "other_files": done.others,
+    }  # fmt: skip
 
 
 def _print(out: Path, done: Summary) -> None:

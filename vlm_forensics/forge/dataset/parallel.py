@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import islice
-from typing import Any
 
 import cv2
 
@@ -59,30 +57,29 @@ def outcomes(task: Task, todo: Sequence[int], jobs: int, settings: Settings) -> 
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_worker = ExitStack()
-
-
 def _start_worker(settings: Settings) -> None:
     # Ctrl-C is for the parent, which lets running samples finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker.enter_context(single_thread(settings))
+    _set_threads(1, 1, settings)
 
 
 @contextmanager
 def single_thread(settings: Settings) -> Iterator[None]:
-    """One thread a process: sums in another order would give other bytes, and cores are shared."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    torch: Any = None
-    if any(get(operation).network for operation in settings.operations):
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        import torch
-    threads = torch.get_num_threads() if torch else 0
+    """One thread in this process: sums in another order would give other bytes."""
+    before = _set_threads(1, 1, settings)
     try:
-        if torch:
-            torch.set_num_threads(1)
         yield
     finally:
-        cv2.setNumThreads(before)
-        if torch:
-            torch.set_num_threads(threads)
+        _set_threads(*before, settings)
+
+
+def _set_threads(opencv: int, networks: int, settings: Settings) -> tuple[int, int]:
+    """Threads of OpenCV and, where networks are used, of torch; returns what they were."""
+    before = cv2.getNumThreads(), 1
+    cv2.setNumThreads(opencv)
+    if any(get(operation).network for operation in settings.operations):
+        import torch
+
+        before = before[0], torch.get_num_threads()
+        torch.set_num_threads(networks)
+    return before

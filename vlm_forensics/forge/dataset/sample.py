@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,18 @@ from vlm_forensics.features.clues import Clue, clues
 from vlm_forensics.features.reference import Reference
 from vlm_forensics.forge import NothingAlteredError, forge, get
 from vlm_forensics.forge.annotation import claims, mask_boxes
-from vlm_forensics.forge.base import ForgedSample, Mask, Rgb
+from vlm_forensics.forge.base import Mask, Params, Rgb
 from vlm_forensics.forge.dataset import files, post_processing
 from vlm_forensics.forge.dataset.photos import Photos, working_size
 from vlm_forensics.image import printable
-from vlm_forensics.parsing import compose
+from vlm_forensics.parsing import ParsedClaim, compose
 from vlm_forensics.taxonomy import Label, Operation, Origin
 
 SPLIT = "train"
 UNALTERED = "none"
 """The operation of a photograph that is left as it is."""
-_TRIES = 12
-"""How many photographs are tried for one sample before it is given up."""
+_TRIES = 6
+"""How many readable photographs are tried for one sample before it is given up."""
 _PHOTO, _FORGE, _POST, _WORDING = range(4)
 """Independent random streams of one sample."""
 _DEAR = frozenset({"copy_move"})
@@ -73,6 +74,18 @@ class Outcome:
     """Photographs that were tried in vain, and why."""
 
 
+@dataclass(frozen=True)
+class _Picture:
+    """A photograph, altered or not, before its post-processing."""
+
+    rgb: Rgb
+    mask: Mask
+    label: Label
+    origin: Origin
+    operation: str
+    params: Params
+
+
 def make(index: int, photos: Photos, settings: Settings, folder: Path) -> Outcome:
     """Makes sample `index` and writes its image and mask below `folder`.
 
@@ -81,72 +94,66 @@ def make(index: int, photos: Photos, settings: Settings, folder: Path) -> Outcom
         VlmfError: output_unwritable.
     """
     operation = settings.operation(index)
-    rng = np.random.default_rng([settings.seed, index, _PHOTO])
     skipped: list[tuple[str, str]] = []
-    for attempt in range(_TRIES):
-        chosen = [int(n) for n in rng.choice(len(photos), 2, replace=False)]
-        cuts = rng.spawn(2)
-        used = chosen if operation is not None and get(operation).uses_donor else chosen[:1]
-        pictures = _read(photos, used, settings.pixels, cuts, skipped)
-        if len(pictures) < len(used):
-            continue
+    pictures = _pictures(index, photos, settings, skipped)
+    for attempt, (name, photo) in enumerate(islice(pictures, _TRIES)):
+        donor_name, donor = "", photo
+        if operation is not None and get(operation).uses_donor:
+            donor_name, donor = next(pictures, ("", photo))
+            if not donor_name:  # no other photograph is left
+                break
         try:
             seed = np.random.default_rng([settings.seed, index, _FORGE, attempt]).integers(2**32)
-            sample = _forged(pictures, operation, int(seed))
+            made = _made(photo, donor, operation, int(seed))
         except NothingAlteredError:
-            skipped.append((photos.names[chosen[0]], f"nothing_altered by {operation}"))
+            skipped.append((name, f"nothing_altered by {operation}"))
             continue
-        names = [printable(photos.names[n]) for n in used]
-        row = _finished(index, sample, settings, folder)
-        return Outcome(index, row | {"photo": names[0], "donor": "".join(names[1:]),
-                                     "license": settings.licence}, skipped)  # fmt: skip
+        source = {"photo": printable(name), "donor": printable(donor_name),
+                  "license": settings.licence}  # fmt: skip
+        return Outcome(index, _finished(index, made, settings, folder) | source, skipped)
     return Outcome(index, None, skipped)
 
 
-def _read(
-    photos: Photos, chosen: Sequence[int], pixels: int, cuts: Sequence[np.random.Generator],
-    skipped: list[tuple[str, str]],
-) -> list[Rgb]:  # fmt: skip
-    found = []
-    for n, rng in zip(chosen, cuts, strict=False):
+def _pictures(
+    index: int, photos: Photos, settings: Settings, skipped: list[tuple[str, str]]
+) -> Iterator[tuple[str, Rgb]]:
+    """Readable photographs at working size in the random order of one sample, with their names."""
+    rng = np.random.default_rng([settings.seed, index, _PHOTO])
+    for n in rng.permutation(len(photos)):
+        (cut,) = rng.spawn(1)
         try:
-            found.append(working_size(photos.read(n), pixels, rng))
+            yield photos.names[n], working_size(photos.read(int(n)), settings.pixels, cut)
         except RefusedError as refused:
             skipped.append((photos.names[n], refused.code))
-    return found
 
 
-def _forged(pictures: Sequence[Rgb], operation: Operation | None, seed: int) -> ForgedSample | Rgb:
+def _made(photo: Rgb, donor: Rgb, operation: Operation | None, seed: int) -> _Picture:
     if operation is None:
-        return pictures[0]
-    return forge(pictures[0], pictures[-1], operation, seed)
+        return _Picture(photo, np.zeros(photo.shape[:2], bool), Label.REAL, Origin.CAMERA,
+                        UNALTERED, {})  # fmt: skip
+    made = forge(photo, donor, operation, seed)
+    return _Picture(made.rgb, made.mask, made.label, made.origin, operation, made.params)
 
 
-def _finished(
-    index: int, made: ForgedSample | Rgb, settings: Settings, folder: Path
-) -> dict[str, Any]:
+def _finished(index: int, made: _Picture, settings: Settings, folder: Path) -> dict[str, Any]:
     """Post-processes, measures, annotates and writes; the row without where it came from."""
-    known = made if isinstance(made, ForgedSample) else None
-    rgb = known.rgb if known else made
-    mask = known.mask if known else np.zeros(rgb.shape[:2], bool)
-    label = known.label if known else Label.REAL
     chain = post_processing.draw(np.random.default_rng([settings.seed, index, _POST]))
-    data, mask = post_processing.apply(chain, rgb, mask)
-    found = measure(data, mask, settings.all_clues)
-    image, mask_name = _names(index, chain.suffix)
-    files.write(folder / mask_name, _png(mask))
+    data, mask = post_processing.apply(chain, made.rgb, made.mask)
+    image, mask_image = _names(index, chain.suffix)
+    files.write(folder / mask_image, _png(mask))
     files.write(folder / image, data)
-    rng = np.random.default_rng([settings.seed, index, _WORDING])
-    said = claims(known.operation, mask, found, rng) if known and label is not Label.REAL else ()
+    found = measure(data, mask, settings.all_clues)
+    said: tuple[ParsedClaim, ...] = ()
+    if made.label is not Label.REAL:
+        rng = np.random.default_rng([settings.seed, index, _WORDING])
+        said = claims(Operation(made.operation), mask, found, rng)
     return {
-        "file_name": image, "mask_file_name": mask_name, "label": str(label),
-        "operation": str(known.operation) if known else UNALTERED,
-        "origin": str(known.origin if known else Origin.CAMERA),
+        "file_name": image, "mask_file_name": mask_image, "label": str(made.label),
+        "operation": str(made.operation), "origin": str(made.origin),
         "boxes": [list(box) for box in mask_boxes(mask)],
-        "annotation": compose(label, said), "clues": [_clue_row(clue) for clue in found],
+        "annotation": compose(made.label, said), "clues": [_clue_row(clue) for clue in found],
         # Keys differ from operation to operation: as text, every row has the same columns.
-        "params": json.dumps(known.params if known else {}),
-        "post_processing": json.dumps(chain.facts()),
+        "params": json.dumps(made.params), "post_processing": json.dumps(chain.facts()),
         "index": index, "seed": settings.seed, "height": mask.shape[0], "width": mask.shape[1],
         "sha256": hashlib.sha256(data).hexdigest(),
     }  # fmt: skip
@@ -188,5 +195,5 @@ def _names(index: int, suffix: str) -> tuple[str, str]:
 
 def _png(mask: Mask) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(buffer, "PNG", optimize=True)
+    Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(buffer, "PNG")
     return buffer.getvalue()
