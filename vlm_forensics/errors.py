@@ -7,6 +7,7 @@ Exit codes of the command line: 0 done (any verdict), 1 unexpected failure, 2 us
     ├── InputError        the image or report file was refused      exit 3
     ├── WeightsError      weights absent, damaged or unreachable    exit 4
     ├── ModelError        a model cannot be used as asked           exit 4
+    ├── EndpointError     a model behind a URL cannot be used       exit 4
     └── PrerequisiteError an optional package is missing or broken  exit 4
 """
 
@@ -72,6 +73,18 @@ class ModelError(VlmfError):
     """A model cannot be used as asked.
 
     Codes: model_not_found, model_unsupported, model_config_invalid, out_of_memory.
+    """
+
+    exit_code = 4
+
+
+class EndpointError(VlmfError):
+    """A model behind a chat endpoint cannot be used, or its answer cannot.
+
+    Codes: endpoint_bad_url, endpoint_no_key, endpoint_unauthorized, endpoint_not_found,
+    endpoint_rate_limited, endpoint_timeout, endpoint_unreachable, endpoint_refused,
+    endpoint_failed; answer_truncated, answer_empty, answer_filtered, answer_invalid,
+    answer_too_large.
     """
 
     exit_code = 4
