@@ -100,6 +100,24 @@ def test_the_first_edition_of_casia(tmp_path: Path, tampered: str) -> None:
     ]  # fmt: skip
 
 
+def test_masks_of_casia_are_found_under_corrected_names(tmp_path: Path) -> None:
+    pairs = {
+        "Sp_D_NND_A_nat0054_nat0054_0189": "Sp_S_NND_A_nat0054_nat0054_0189",
+        "Sp_D_NRN_A_ani0001_arc0059_0404": "Sp_D_NRN_A_arc0059_ani0001_0404",
+        "Sp_D_NNN_A_ani0099_ani0100.0288": "Sp_D_NNN_A_ani0099_ani0100.0288",
+        "Sp_D_NRN_A_sce0011_cha0011_0542": "Sp_D_NRN_A_ani0002_cha0012_0543",  # another's
+    }
+    put(tmp_path / "Au/Au_ani_0001.jpg", image_bytes(0))
+    for image, mask in pairs.items():
+        put(tmp_path / f"Sp/{image}.jpg", image_bytes(1))
+        put(tmp_path / f"CASIA 1.0 groundtruth/{mask}_gt.png", mask_bytes())
+    listing = datasets.open_dataset(tmp_path)
+    masks = {s.path.name[:-4]: s.masks[0].name[:-7] for s in listing.samples if s.masks}
+    assert masks == dict(list(pairs.items())[:3])
+    assert [s.generator for s in listing.samples].count("copy-move") == 1
+    assert [s.where for s in listing.skipped] == ["Sp/Sp_D_NRN_A_sce0011_cha0011_0542.jpg"]
+
+
 def test_casia_as_it_was_published_has_no_masks(tmp_path: Path) -> None:
     put(tmp_path / "Au/Au_ani_00001.jpg", image_bytes(0))
     put(tmp_path / "Tp/Tp_D_CRN_S_N_cha00063_art00014_11818.jpg", image_bytes(1))

@@ -37,11 +37,32 @@ class Casia(DatasetAdapter):
         for path in image_files(root / "Au"):
             yield _sample(root, path, Label.REAL, "", ())
         folder, truth = _tampered_folder(root), _truth_folder(root)
-        known = by_stem(truth, "_gt") if truth else {}
-        for path in image_files(folder) if folder else ():
-            expected = truth and known.get(path.stem, truth / f"{path.stem}_gt.png")
-            operation = "copy-move" if path.stem[2:5] == "_S_" else "splicing"
-            yield _sample(root, path, Label.TAMPERED, operation, (expected,) if expected else ())
+        images = list(image_files(folder)) if folder else []
+        masks = _masks(images, by_stem(truth, "_gt")) if truth else {}
+        for path in images:
+            mask = masks.get(path) or (truth and truth / f"{path.stem}_gt.png")
+            # The masks' names are the corrected ones.
+            operation = "copy-move" if (mask or path).stem[2:5] == "_S_" else "splicing"
+            yield _sample(root, path, Label.TAMPERED, operation, (mask,) if mask else ())
+
+
+def _masks(images: list[Path], known: dict[str, Path]) -> dict[Path, Path]:
+    """The mask of each image: of its name, else the spare one that differs in subjects only.
+
+    The first release misnamed subjects and operation of about a hundred images; the technique and
+    the running number stayed.
+    """
+    own = {path: known[path.stem] for path in images if path.stem in known}
+    spare: dict[str, list[Path]] = {}
+    for stem in known.keys() - {path.stem for path in own}:
+        spare.setdefault(_number(stem), []).append(known[stem])
+    renamed = {path: spare.get(_number(path.stem), []) for path in images if path not in own}
+    return own | {path: found[0] for path, found in renamed.items() if len(found) == 1}
+
+
+def _number(stem: str) -> str:
+    """Technique and running number: `NND_A_0189` of `Sp_D_NND_A_nat0054_nat0054_0189`."""
+    return re.sub(r"^[A-Z][a-z]_[DS]_|[a-z]{3}\d+[_.]", "", stem)
 
 
 def _tampered_folder(root: Path) -> Path | None:

@@ -8,7 +8,7 @@ Layout: `data_json/image/true_or_false.json`, two questions for each image, and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +115,11 @@ def _sample(root: Path, name: str, label: Label, category: str, marked: _Flaws) 
 def _flaws(row: Row) -> _Flaws:
     """Texts about the whole image first, then those about places."""
     problems = row.data["problems"]
-    boxes = tuple(AnnotatedBox(*map(float, p["region"]), p["desc"]) for p in problems["regional"])
+    boxes = tuple(_box(part["region"], part["desc"]) for part in problems["regional"])
     texts = [whole["desc"] for whole in problems["global"]] + [box.text for box in boxes]
     return _Flaws("\n".join(text.strip() for text in texts if text.strip()), boxes)
+
+
+def _box(region: Sequence[float], text: str) -> AnnotatedBox:
+    x, y, width, height = map(float, region)
+    return AnnotatedBox(x, y, width, height, text)
