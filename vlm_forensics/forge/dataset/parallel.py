@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -41,9 +42,10 @@ def outcomes(task: Task, todo: Sequence[int], jobs: int, settings: Settings) -> 
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, fresh, _start_worker, (settings,)) as pool:
         waiting = iter(todo)
-        running: set[Future[Outcome]] = {
-            pool.submit(task, n) for n in islice(waiting, jobs * _AHEAD)
-        }
+        with _deaf_to_interrupt():
+            running: set[Future[Outcome]] = {
+                pool.submit(task, n) for n in islice(waiting, jobs * _AHEAD)
+            }
         try:
             while running:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -57,9 +59,20 @@ def outcomes(task: Task, todo: Sequence[int], jobs: int, settings: Settings) -> 
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _deaf_to_interrupt() -> Iterator[None]:
+    """Processes started in here ignore Ctrl-C from birth: the parent lets them finish."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers, and only it is interrupted
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _start_worker(settings: Settings) -> None:
-    # Ctrl-C is for the parent, which lets running samples finish.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _set_threads(1, 1, settings)
 
 
