@@ -19,13 +19,16 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without installation
 
+from vlm_forensics.datasets.base import Sample
 from vlm_forensics.datasets.equalise import centre_square, take
-from vlm_forensics.datasets.indexed import Sample, read_index, read_pixels
+from vlm_forensics.datasets.indexed import read_index
+from vlm_forensics.datasets.pixels import read_pixels
 from vlm_forensics.detector import Detector
 from vlm_forensics.evaluation.judging import as_jpeg
 from vlm_forensics.evaluation.metrics import Figure, as_json, markdown, wilson
-from vlm_forensics.forge import NothingAlteredError, all_operations, forge
+from vlm_forensics.forge import NothingAlteredError, forge
 from vlm_forensics.image import EvidenceImage
+from vlm_forensics.model.vocabulary import OPERATIONS
 from vlm_forensics.parsing import Answer, parse
 from vlm_forensics.report import Report
 from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Label, Operation, Verdict
@@ -80,7 +83,9 @@ def cases(data: list[Path], images: int, seed: int) -> list[Case]:
     found = photographs(data, seed)
     real = [Case(as_jpeg(square(sample))) for sample in found[:images]]
     rest, forged = found[images:], []
-    operations = [operation.operation for operation in all_operations()]
+    operations = [
+        operation for operation in OPERATIONS if operation is not Operation.FULL_GENERATION
+    ]
     for n, photo in enumerate(rest):
         operation = operations[len(forged) % len(operations)]
         try:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without installation
 
-from vlm_forensics.datasets.indexed import Sample, read_index
+from vlm_forensics.datasets.base import Sample
+from vlm_forensics.datasets.indexed import read_index
 from vlm_forensics.evaluation import judging
 from vlm_forensics.evaluation.metrics import as_json, markdown
 from vlm_forensics.evaluation.summaries import Figures, image_level, localisation, map_thresholds

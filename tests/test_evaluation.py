@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlm_forensics.datasets.base import Sample
 from vlm_forensics.datasets.equalise import equalise, recompress
-from vlm_forensics.datasets.indexed import Sample
 from vlm_forensics.evaluation import baselines, judging, metrics, summaries
 from vlm_forensics.evaluation.metrics import auc, balanced_accuracy, bootstrap, wilson
 from vlm_forensics.features.base import PixelArray

@@ -18,8 +18,9 @@ PACKAGE = ROOT / "vlm_forensics"
 LAYERS = (
     {"errors", "taxonomy", "report", "assets", "registry"},
     {"image", "containers", "canonical", "decoding", "sandbox", "metadata", "masks", "prompts",
-     "parsing", "calibration", "weights", "fetching", "safety", "conversion", "steps"},
-    {"features", "forge", "datasets"},
+     "parsing", "calibration", "weights", "fetching", "safety", "conversion", "steps",
+     "endpoint"},
+    {"features", "forge", "datasets", "annotating"},
     {"model", "backbones"},
     {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "rationale"},
     {"evaluation", "exporting", "ui", "fitting"},
@@ -31,7 +32,7 @@ NETWORKS = {"torch", "transformers", "peft"}
 """Never at module level below layer 3: images and measurements must work without them."""
 HEAVY = NETWORKS | {
     "accelerate", "cv2", "gguf", "gradio", "huggingface_hub", "numpy", "onnx", "PIL",
-    "pillow_heif", "pydantic", "pywt", "safetensors", "scipy", "yaml",
+    "pillow_heif", "pydantic", "pywt", "safetensors", "scipy", "urllib3", "yaml",
 }  # fmt: skip
 """Never at module level of the command line: `vlmf --help` answers at once."""
 

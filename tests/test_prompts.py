@@ -11,7 +11,7 @@ import pytest
 from vlm_forensics import prompts
 from vlm_forensics.assets import asset
 from vlm_forensics.features.clues import CONTRASTS, Clue
-from vlm_forensics.fitting.annotation import WORDING, claims, grid_box
+from vlm_forensics.forge.annotation import WORDING, claims, grid_box
 from vlm_forensics.parsing import compose, parse
 from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Label, Operation
 

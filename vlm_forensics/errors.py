@@ -7,10 +7,13 @@ Exit codes of the command line: 0 done (any verdict), 1 unexpected failure, 2 us
     ├── InputError        the image or report file was refused      exit 3
     ├── WeightsError      weights absent, damaged or unreachable    exit 4
     ├── ModelError        a model cannot be used as asked           exit 4
+    ├── EndpointError     a model behind a URL cannot be used       exit 4
     └── PrerequisiteError an optional package is missing or broken  exit 4
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class VlmfError(Exception):
@@ -35,13 +38,23 @@ class VlmfError(Exception):
         self.hint = hint
         """What to do about it, on one line."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross process borders, which the default cannot with these arguments."""
+        return _restore, (type(self), self.message, self.__dict__)
+
+
+def _restore(kind: type[VlmfError], message: str, state: dict[str, Any]) -> VlmfError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(state)
+    return error
+
 
 class InputError(VlmfError):
     """An input file was refused.
 
     Codes: not_found, is_directory, not_a_file, unreadable, empty_file, file_too_large,
     unsupported_format, too_many_pixels, too_small, truncated, decode_failed, decode_timeout,
-    decode_memory, bad_report.
+    decode_memory, bad_report, no_photos, output_conflict.
     """
 
     exit_code = 3
@@ -60,6 +73,18 @@ class ModelError(VlmfError):
     """A model cannot be used as asked.
 
     Codes: model_not_found, model_unsupported, model_config_invalid, out_of_memory.
+    """
+
+    exit_code = 4
+
+
+class EndpointError(VlmfError):
+    """A model behind a chat endpoint cannot be used, or its answer cannot.
+
+    Codes: endpoint_bad_url, endpoint_no_key, endpoint_unauthorized, endpoint_not_found,
+    endpoint_rate_limited, endpoint_timeout, endpoint_unreachable, endpoint_refused,
+    endpoint_failed; answer_truncated, answer_empty, answer_filtered, answer_invalid,
+    answer_too_large.
     """
 
     exit_code = 4

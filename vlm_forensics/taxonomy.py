@@ -37,7 +37,10 @@ STRENGTH_CUTS = {Strength.WEAK: 0.0, Strength.MODERATE: 0.5, Strength.STRONG: 0.
 
 
 class Operation(StrEnum):
-    """What was done to a forged sample."""
+    """What was done to a forged sample.
+
+    The detector's head tells only some of them apart: `model.config.OPERATIONS`.
+    """
 
     SPLICE = "splice"
     COPY_MOVE = "copy_move"
@@ -48,6 +51,22 @@ class Operation(StrEnum):
     WHOLE_SUPER_RESOLUTION = "whole_super_resolution"
     WHOLE_AUTOENCODER = "whole_autoencoder"
     FULL_GENERATION = "full_generation"
+    LOCAL_RESAMPLING = "local_resampling"
+    LOCAL_NOISE = "local_noise"
+    LOCAL_BLUR = "local_blur"
+    LOCAL_COMPRESSION = "local_compression"
+    INPAINTING_EXCHANGE = "inpainting_exchange"
+    LAUNDERING = "laundering"
+
+
+class Origin(StrEnum):
+    """Where the pixels outside the altered area come from."""
+
+    CAMERA = "camera"
+    LAUNDERED = "laundered"
+    """A real photograph that went through the autoencoder of an image generator."""
+    RESYNTHESISED = "resynthesised"
+    """A network drew every pixel anew."""
 
 
 class Artifact(StrEnum):
@@ -75,5 +94,11 @@ OPERATION_ARTIFACT: dict[Operation, Artifact] = {
     Operation.WHOLE_SUPER_RESOLUTION: Artifact.GENERATOR_TEXTURE,
     Operation.WHOLE_AUTOENCODER: Artifact.GENERATOR_TEXTURE,
     Operation.FULL_GENERATION: Artifact.GENERATOR_TEXTURE,
+    Operation.LOCAL_RESAMPLING: Artifact.RESAMPLING_TRACE,
+    Operation.LOCAL_NOISE: Artifact.NOISE_MISMATCH,
+    Operation.LOCAL_BLUR: Artifact.SHARPNESS_MISMATCH,
+    Operation.LOCAL_COMPRESSION: Artifact.COMPRESSION_MISMATCH,
+    Operation.INPAINTING_EXCHANGE: Artifact.RESYNTHESISED_TEXTURE,
+    Operation.LAUNDERING: Artifact.GENERATOR_TEXTURE,
 }
-"""The artifact that names each operation; the other artifacts are measured side traces."""
+"""The artifact that names each operation; further artifacts are measured side traces."""

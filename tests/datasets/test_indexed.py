@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from vlm_forensics.datasets.indexed import Sample, read_index, read_mask, read_pixels, sources
+from vlm_forensics.datasets.base import Sample
+from vlm_forensics.datasets.indexed import read_index, sources
+from vlm_forensics.datasets.pixels import read_mask, read_pixels
 from vlm_forensics.errors import InputError
 from vlm_forensics.taxonomy import Label
 

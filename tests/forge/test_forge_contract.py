@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from forge_pictures import picture
 
-from vlm_forensics.forge import NothingAlteredError, all_operations, describe, forge, get
+from vlm_forensics.forge import NothingAlteredError, all_operations, forge, get
+from vlm_forensics.forge.annotation import mask_boxes
 from vlm_forensics.forge.base import MAX_AREA, MIN_AREA, Rgb
-from vlm_forensics.taxonomy import Label, Operation
+from vlm_forensics.taxonomy import Label, Operation, Origin
 
 OPERATIONS = [operation for operation in Operation if operation is not Operation.FULL_GENERATION]
-LOCAL = [operation for operation in OPERATIONS if not operation.startswith("whole_")]
+WHOLE = (Operation.WHOLE_SUPER_RESOLUTION, Operation.WHOLE_AUTOENCODER, Operation.LAUNDERING)
+LOCAL = [operation for operation in OPERATIONS if operation not in WHOLE]
 SEEDS = range(6)
 
 pytestmark = pytest.mark.usefixtures("tiny_networks")
@@ -51,13 +53,19 @@ def test_shape_label_mask_and_change(operation: Operation, photo: Rgb, donor: Rg
         assert sample.mask.shape == photo.shape[:2]
         assert sample.mask.dtype == np.bool_
         assert sample.operation is operation
-        altered = np.abs(sample.rgb.astype(int) - photo)[sample.mask].mean()
-        assert altered >= get(operation).min_change
+        changed = np.abs(sample.rgb.astype(int) - photo).mean(axis=2)
+        scope = sample.mask if operation in LOCAL else np.ones_like(sample.mask)
+        assert changed[scope].mean() >= get(operation).min_change
+        assert sample.origin is get(operation).origin
         if operation in LOCAL:
             assert sample.label is Label.TAMPERED
             assert MIN_AREA <= sample.mask.mean() <= MAX_AREA
+            assert sample.origin is Origin.CAMERA
+        elif operation is Operation.LAUNDERING:
+            assert (sample.label, sample.origin) == (Label.REAL, Origin.LAUNDERED)
+            assert not sample.mask.any()
         else:
-            assert sample.label is Label.SYNTHETIC
+            assert (sample.label, sample.origin) == (Label.SYNTHETIC, Origin.RESYNTHESISED)
             assert sample.mask.all()
 
 
@@ -97,7 +105,7 @@ def test_a_flat_photo_is_refused_or_really_altered(operation: Operation) -> None
         sample = forge(flat, flat, operation, seed=0)
     except NothingAlteredError:
         return
-    assert (sample.rgb != flat).any(axis=2)[sample.mask].any()
+    assert (sample.rgb != flat).any()
 
 
 def test_input_that_is_not_a_photo_is_refused(photo: Rgb) -> None:
@@ -107,19 +115,35 @@ def test_input_that_is_not_a_photo_is_refused(photo: Rgb) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_description_is_json_and_boxes_cover_the_mask(
+def test_parameters_are_json_and_boxes_cover_the_mask(
     operation: Operation, photo: Rgb, donor: Rgb
 ) -> None:
     sample = forge(photo, donor, operation, seed=2)
-    facts = json.loads(json.dumps(describe(sample)))
-    assert facts["operation"] == operation
-    assert facts["boxes"]
-    for x0, y0, x1, y1 in facts["boxes"]:
-        assert 0 <= x0 <= x1 <= 99
-        assert 0 <= y0 <= y1 <= 99
+    assert json.loads(json.dumps(sample.params)) == sample.params
+    boxes = np.array(mask_boxes(sample.mask)).reshape(-1, 4)
+    assert len(boxes) > 0 or not sample.mask.any()
+    assert ((boxes >= 0) & (boxes <= 99)).all()
+    assert (boxes[:, :2] <= boxes[:, 2:]).all()
     height, width = sample.mask.shape
     rows, columns = np.nonzero(sample.mask)
     cells = np.stack([columns * 100 // width, rows * 100 // height], axis=1)
-    boxes = np.array(facts["boxes"])
     inside = ((cells[:, None] >= boxes[:, :2]) & (cells[:, None] <= boxes[:, 2:])).all(axis=2)
-    assert inside.any(axis=1).mean() > 0.8
+    assert not len(cells) or inside.any(axis=1).mean() > 0.8
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_only_operations_that_say_so_look_at_the_donor(
+    operation: Operation, photo: Rgb, donor: Rgb
+) -> None:
+    same = forge(photo, photo, operation, seed=3).rgb.tobytes()
+    other = forge(photo, donor, operation, seed=3).rgb.tobytes()
+    assert (same != other) == get(operation).uses_donor
+
+
+def test_the_head_keeps_the_operations_its_weights_were_trained_on() -> None:
+    from vlm_forensics.model.vocabulary import OPERATIONS as HEAD
+
+    assert [str(operation) for operation in HEAD] == [
+        "splice", "copy_move", "inpainting", "blending", "local_super_resolution",
+        "local_autoencoder", "whole_super_resolution", "whole_autoencoder", "full_generation",
+    ]  # fmt: skip

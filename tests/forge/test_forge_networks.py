@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import struct
+import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from vlm_forensics.errors import WeightsError
-from vlm_forensics.forge import ncnn, networks
+from vlm_forensics.errors import PrerequisiteError, WeightsError
+from vlm_forensics.forge import diffusers_vae, ncnn, networks
 
 GRAPH = """7767517
 6 7
@@ -148,3 +152,66 @@ def test_damaged_autoencoder_is_refused(folder: Path) -> None:
     with pytest.raises(WeightsError) as refused:
         networks.autoencode(np.zeros((32, 32, 3), np.uint8))
     assert refused.value.code == "weights_corrupt"
+
+
+@pytest.fixture
+def diffusers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A stand-in whose autoencoder halves the sides and whose latents are what it averaged."""
+
+    class AutoModel:
+        @classmethod
+        def from_pretrained(
+            cls, name: str, use_safetensors: bool, subfolder: str = ""
+        ) -> AutoModel:
+            assert use_safetensors
+            if (name, subfolder) not in {("me/vae", ""), ("me/pipeline", "vae")}:
+                raise OSError(name)
+            return cls()
+
+        def eval(self) -> AutoModel:
+            return self
+
+        def encode(self, x: torch.Tensor) -> SimpleNamespace:
+            small = torch.nn.functional.avg_pool2d(x, 2)
+            return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: small))
+
+        def decode(self, latent: torch.Tensor) -> SimpleNamespace:
+            return SimpleNamespace(sample=latent.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+    module = ModuleType("diffusers")
+    module.__spec__ = ModuleSpec("diffusers", None)
+    module.AutoModel = AutoModel  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "diffusers", module)
+    diffusers_vae.load.cache_clear()
+    yield
+    diffusers_vae.load.cache_clear()
+
+
+@pytest.mark.usefixtures("diffusers")
+@pytest.mark.parametrize("name", ["me/vae", "me/pipeline"])
+def test_a_diffusers_autoencoder_takes_the_place(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(networks.VAE_VARIABLE, name)
+    networks.check("autoencoder")
+    image = np.random.default_rng(0).integers(0, 256, (40, 90, 3), np.uint8)
+    made = networks.autoencode(image)
+    blocks = image.reshape(20, 2, 45, 2, 3).mean((1, 3)).repeat(2, 0).repeat(2, 1)
+    assert np.abs(made - blocks).max() <= 1
+    assert networks.autoencoder_name() == name
+
+
+@pytest.mark.usefixtures("diffusers")
+def test_an_unknown_diffusers_autoencoder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(networks.VAE_VARIABLE, "me/nothing")
+    with pytest.raises(WeightsError) as refused:
+        networks.check("autoencoder")
+    assert refused.value.code == "weights_unreachable"
+
+
+def test_without_diffusers_the_way_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(networks.VAE_VARIABLE, "me/vae")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # noqa: ARG005
+    diffusers_vae.load.cache_clear()
+    with pytest.raises(PrerequisiteError, match="diffusers"):
+        networks.check("autoencoder")

@@ -8,7 +8,7 @@ import pytest
 from forge_pictures import picture
 
 from vlm_forensics.forge import ForgedSample, exemplar, forge, pasting, shapes
-from vlm_forensics.forge.annotate import mask_boxes
+from vlm_forensics.forge.annotation import mask_boxes
 from vlm_forensics.forge.base import Rgb
 from vlm_forensics.taxonomy import Operation
 
@@ -131,4 +131,4 @@ def test_boxes_are_grid_cells_largest_first() -> None:
     mask[10:20, 20:40] = True
     mask[30:50, 100:200] = True
     mask[0, 0] = True
-    assert mask_boxes(mask) == [[50, 60, 99, 99], [10, 20, 19, 39]]
+    assert mask_boxes(mask) == [(50, 60, 99, 99), (10, 20, 19, 39)]

@@ -1,124 +1,107 @@
-"""A folder of images with an `index.csv`: path, label, split, mask, original, generator, source.
+"""A folder of images with an `index.csv`, the form that training and benchmarks read.
 
-Masks may be several files joined by `;`, meaning their union; a tampered image with an original
-and no mask gets the mask of their thresholded, cleaned difference.
+Columns: path, label, split, source; and where known id, mask, original, generator, category,
+explanation, artifacts, boxes. Masks may be several files joined by `;`, meaning their union, and
+artifacts likewise; boxes are JSON lists `[x, y, width, height, text]`. A tampered image with an
+original and no mask gets the mask of their thresholded, cleaned difference.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
-from scipy.io import loadmat
-
+from vlm_forensics.datasets import tables
+from vlm_forensics.datasets.base import (
+    AnnotatedBox,
+    DatasetAdapter,
+    Row,
+    Sample,
+    Skipped,
+    label_of,
+    samples_of,
+)
 from vlm_forensics.errors import InputError
 from vlm_forensics.taxonomy import Label
 
-_DIFFERENCE = 12
-"""Grey levels between tampered and original above which a pixel counts as altered."""
+INDEX = "index.csv"
+COLUMNS = ("path", "label", "split", "source", "id", "mask", "original", "generator", "category",
+           "explanation", "artifacts", "boxes")  # fmt: skip
+"""Of the index that `vlmf data build` writes."""
+_LABELS = {label.value: label for label in Label}
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One image of a dataset; nothing is read before it is asked for."""
+class Indexed(DatasetAdapter):
+    """Any folder with an `index.csv`."""
 
-    path: Path
-    label: Label
-    split: str
-    source: str
-    generator: str = ""
-    masks: tuple[Path, ...] = ()
-    original: Path | None = None
+    name = "indexed"
+    title = "folder with an index.csv"
+    generic = True
 
-    @property
-    def has_mask(self) -> bool:
-        """The altered area is known."""
-        return bool(self.masks) or self.original is not None
+    def probe(self, root: Path) -> bool:
+        """An `index.csv` lies in the folder."""
+        return (root / INDEX).is_file()
+
+    def scan(self, root: Path) -> Iterator[Sample | Skipped]:
+        """Its rows in file order."""
+        return samples_of(tables.csv_rows(root, root / INDEX), partial(_sample, root))
 
 
 def read_index(root: Path) -> list[Sample]:
-    """The samples listed in `root/index.csv`, in file order.
+    """The samples listed in `root/index.csv`, in file order; a bad row is an error here.
 
     Raises:
         InputError: no index, a column is missing, or a row is not a sample.
     """
-    index = root / "index.csv"
+    index = root / INDEX
     if not index.is_file():
         raise InputError("not_found", f"{root.name} holds no index.csv", hint="see data_cards/")
     with index.open(newline="", encoding="utf-8") as file:
         try:
-            return [_sample(root, row) for row in csv.DictReader(file)]
+            return [_sample(root, Row(INDEX, cells)) for cells in csv.DictReader(file)]
         except KeyError as error:
             raise InputError("bad_index", f"index.csv has no column {error}",
                              hint="needed: path, label, split, source") from error  # fmt: skip
-        except (ValueError, TypeError) as error:  # an unknown label, a row that is too short
+        except (ValueError, TypeError, AttributeError) as error:  # an unknown label, a short row
             raise InputError("bad_index", f"index.csv has a row that is no sample: {error}",
                              hint="labels: real, synthetic, tampered") from error  # fmt: skip
 
 
-def _sample(root: Path, row: dict[str, str]) -> Sample:
-    masks = tuple(root / part for part in (row.get("mask") or "").split(";") if part)
+def _sample(root: Path, described: Row) -> Sample:
+    row = described.data
     original = row.get("original") or ""
     return Sample(
-        root / row["path"], Label(row["label"]), row["split"], row["source"],
-        row.get("generator") or "", masks, root / original if original else None,
-    )  # fmt: skip
+        path=root / row["path"],
+        label=label_of(row["label"], _LABELS),
+        split=row["split"],
+        source=row["source"],
+        generator=row.get("generator") or "",
+        masks=tuple(root / part for part in _parts(row, "mask")),
+        original=root / original if original else None,
+        id=row.get("id") or row["path"],
+        category=row.get("category") or "",
+        explanation=row.get("explanation") or "",
+        artifacts=_parts(row, "artifacts"),
+        boxes=tuple(AnnotatedBox(*box) for box in json.loads(row.get("boxes") or "[]")),
+    )
 
 
-def read_pixels(path: Path) -> NDArray[np.uint8]:
-    """Pixels of a trusted research file as `[H, W, 3]`, stored grid.
-
-    Large JPEGs are decoded at a reduced scale that keeps the short side at 1024 or more.
-
-    Raises:
-        OSError, ValueError, SyntaxError: the file does not decode.
-    """
-    with Image.open(path) as image:
-        if image.format == "JPEG":
-            scale = max(1, min(image.size) // 1024)
-            image.draft("RGB", (image.width // scale, image.height // scale))
-        return np.asarray(image.convert("RGB"))
+def _parts(row: Mapping[str, str], column: str) -> tuple[str, ...]:
+    return tuple(part for part in (row.get(column) or "").split(";") if part)
 
 
-def read_mask(sample: Sample, height: int, width: int) -> NDArray[np.bool_]:
-    """The altered pixels as `[height, width]`; empty when the sample has no mask."""
-    if sample.masks:
-        union = np.zeros((height, width), bool)
-        for path in sample.masks:
-            union |= _fit(_mask_file(path), height, width) > 127
-        return union
-    if sample.original is not None:
-        return _difference(sample, height, width)
-    return np.zeros((height, width), bool)
-
-
-def _mask_file(path: Path) -> NDArray[np.uint8]:
-    """A mask as `[h, w]` 0..255: an image file, or a MATLAB array whatever its suffix says."""
-    if path.read_bytes()[:6] == b"MATLAB":
-        arrays = [v for k, v in loadmat(path).items() if not k.startswith("__")]
-        return (np.asarray(arrays[0]) > 0).astype(np.uint8) * np.uint8(255)
-    with Image.open(path) as image:
-        return np.asarray(ImageOps.grayscale(image.convert("RGB")))
-
-
-def _difference(sample: Sample, height: int, width: int) -> NDArray[np.bool_]:
-    assert sample.original is not None
-    pair = [_fit(read_pixels(path), height, width) for path in (sample.path, sample.original)]
-    apart = cv2.absdiff(*pair).max(axis=2) > _DIFFERENCE
-    kernel = np.ones((5, 5), np.uint8)
-    cleaned = cv2.morphologyEx(apart.astype(np.uint8), cv2.MORPH_OPEN, kernel)
-    return np.asarray(cv2.morphologyEx(cleaned, cv2.MORPH_CLOSE, kernel, iterations=2) > 0)
-
-
-def _fit(array: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    how = cv2.INTER_AREA if array.shape[0] >= height else cv2.INTER_NEAREST
-    return np.asarray(cv2.resize(array, (width, height), interpolation=how), dtype=np.uint8)
+def index_row(sample: Sample, path: str, masks: Iterable[str], original: str) -> dict[str, Any]:
+    """The row of a sample whose files have these names inside the folder."""
+    boxes = [[box.x, box.y, box.width, box.height, box.text] for box in sample.boxes]
+    cells = (path, sample.label.value, sample.split, sample.source, sample.id, ";".join(masks),
+             original, sample.generator, sample.category, sample.explanation,
+             ";".join(sample.artifacts),
+             json.dumps(boxes, ensure_ascii=False) if boxes else "")  # fmt: skip
+    return dict(zip(COLUMNS, cells, strict=True))
 
 
 def sources(samples: Iterable[Sample]) -> list[str]:

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_forensics import assembly, masks, weights
+from vlm_forensics.datasets.base import Sample
 from vlm_forensics.datasets.equalise import QUALITY, centre_square, take
-from vlm_forensics.datasets.indexed import Sample, read_mask, read_pixels
+from vlm_forensics.datasets.pixels import read_mask, read_pixels
 from vlm_forensics.detector import Detector, Examination
 from vlm_forensics.errors import ModelError, VlmfError
 from vlm_forensics.evaluation.baselines import file_facts, map_f1

@@ -35,7 +35,7 @@ MASK_THRESHOLDS = tuple(np.round(np.arange(0.1, 0.95, 0.05), 2).tolist())
 
 def validation_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Corpus:
     """Equalised validation pictures, and forgeries of its photographs with equal operations."""
-    operations = [op for op in Operation if op is not Operation.FULL_GENERATION]
+    operations = [op for op in OPERATIONS if op is not Operation.FULL_GENERATION]
     return corpora.build(
         recipe.split_views(data, work, "val", 1), work / "val",
         forged=config["calibration"]["forged"], operations=operations, seed=config["seed"] + 1,

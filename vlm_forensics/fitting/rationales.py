@@ -20,9 +20,9 @@ from vlm_forensics.features import measure_all
 from vlm_forensics.features.base import Measurement, PixelArray
 from vlm_forensics.features.clues import clues, prompt_phrase, reference_row
 from vlm_forensics.features.reference import Reference, fit_reference
-from vlm_forensics.fitting.annotation import claims
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
+from vlm_forensics.forge.annotation import claims
 from vlm_forensics.masks import main_box
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS

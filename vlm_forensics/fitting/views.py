@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_forensics.datasets.base import Sample
 from vlm_forensics.datasets.equalise import SIDE, Square, centre_square, take
-from vlm_forensics.datasets.indexed import Sample, read_mask, read_pixels
+from vlm_forensics.datasets.pixels import read_mask, read_pixels
 from vlm_forensics.taxonomy import Label
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from functools import cache
 
 import numpy as np
 
-from vlm_forensics.forge.annotate import describe
 from vlm_forensics.forge.base import ForgedSample, ForgeOperation, NothingAlteredError, Rgb
 from vlm_forensics.taxonomy import Operation
 
@@ -23,7 +22,6 @@ __all__ = [
     "ForgedSample",
     "NothingAlteredError",
     "all_operations",
-    "describe",
     "forge",
     "get",
 ]

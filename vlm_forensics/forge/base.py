@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_forensics.taxonomy import Label, Operation
+from vlm_forensics.taxonomy import Label, Operation, Origin
 
 Rgb = NDArray[np.uint8]
 """`[H, W, 3]` 8-bit sRGB."""
 Mask = NDArray[np.bool_]
 """`[H, W]`, True where pixels were altered."""
 Params = dict[str, float | int | str]
+
+Network = Literal["super_resolution", "autoencoder"]
+"""What the pretrained networks do."""
 
 MIN_AREA, MAX_AREA = 0.02, 0.45
 """Share of the photo a local operation alters."""
@@ -36,8 +39,9 @@ class ForgedSample:
     rgb: Rgb
     """`[H, W, 3]`, same size as the photo."""
     mask: Mask
-    """`[H, W]`; all True when the whole image was synthesised."""
+    """`[H, W]`; all True when the whole image was synthesised, empty when it stays real."""
     label: Label
+    origin: Origin
     operation: Operation
     params: Params
     """What was drawn: scales, angles, methods, `area` of the mask, `change` inside it."""
@@ -49,10 +53,16 @@ class ForgeOperation(ABC):
     operation: ClassVar[Operation]
     """Its name in the taxonomy, equals the module's name."""
     label: ClassVar[Label] = Label.TAMPERED
+    origin: ClassVar[Origin] = Origin.CAMERA
+    network: ClassVar[Network | None] = None
+    """The kind of pretrained network it needs."""
+    uses_donor: ClassVar[bool] = False
+    """It takes pixels from the donor; others never look at it."""
     makes: ClassVar[str]
     """What it does to the pixels, one sentence."""
     min_change: ClassVar[float] = 6.0
-    """Mean absolute difference inside the mask, grey levels, below which the result is dropped."""
+    """Mean absolute difference inside the mask (of the whole photo where all of it is made anew),
+    grey levels, below which the result is dropped."""
 
     @abstractmethod
     def attempt(
@@ -78,15 +88,20 @@ class ForgeOperation(ABC):
             draw = self.attempt(photo, donor, rng)
             if draw is not None:
                 rgb, mask, params = draw
-                change = mean_change(photo, rgb, mask)
+                change = mean_change(photo, rgb, mask if self._is_local else np.ones_like(mask))
                 if self._accepts(mask, change):
                     params |= {"area": round(float(mask.mean()), 4), "change": round(change, 2)}
-                    return ForgedSample(rgb, mask, self.label, self.operation, _plain(params))
+                    return ForgedSample(rgb, mask, self.label, self.origin, self.operation,
+                                        _plain(params))  # fmt: skip
         raise NothingAlteredError(f"{self.operation} leaves no visible trace on this photo")
 
+    @property
+    def _is_local(self) -> bool:
+        return self.label is Label.TAMPERED
+
     def _accepts(self, mask: Mask, change: float) -> bool:
-        whole = self.label is Label.SYNTHETIC
-        return change >= self.min_change and (whole or MIN_AREA <= mask.mean() <= MAX_AREA)
+        fits = not self._is_local or MIN_AREA <= mask.mean() <= MAX_AREA
+        return change >= self.min_change and fits
 
 
 def mean_change(before: Rgb, after: Rgb, mask: Mask) -> float:

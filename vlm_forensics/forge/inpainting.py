@@ -27,16 +27,26 @@ class Inpainting(ForgeOperation):
         rng: np.random.Generator,
     ) -> tuple[Rgb, Mask, Params] | None:
         """One draw of hole, method and grain."""
-        method = str(rng.choice(["telea", "navier_stokes", "exemplar"], p=[0.25, 0.25, 0.5]))
-        hole, kind = _hole(photo, _MAX_EXEMPLAR if method == "exemplar" else _MAX_SMEAR, rng)
-        filled = _fill(photo, hole, method, rng)
-        if filled is None:
+        drawn = fill_hole(photo, rng)
+        if drawn is None:
             return None
+        filled, hole, params = drawn
         grain = pasting.noise_level(photo) * rng.uniform(0.7, 1.3) if rng.random() < 0.4 else 0.0
         if grain:
             filled = pasting.add_noise(filled, grain, rng)
         rgb = pasting.composite(photo, filled, hole.astype(np.float32))
-        return rgb, hole, {"method": method, "shape": kind, "grain": round(grain, 2)}
+        return rgb, hole, params | {"grain": round(grain, 2)}
+
+
+def fill_hole(photo: Rgb, rng: np.random.Generator) -> tuple[Rgb, Mask, Params] | None:
+    """One draw of hole and method: the photo filled there, and the hole; None if nothing fills it.
+
+    Outside the hole the pixels may differ by the rounding of the method.
+    """
+    method = str(rng.choice(["telea", "navier_stokes", "exemplar"], p=[0.25, 0.25, 0.5]))
+    hole, kind = _hole(photo, _MAX_EXEMPLAR if method == "exemplar" else _MAX_SMEAR, rng)
+    filled = _fill(photo, hole, method, rng)
+    return None if filled is None else (filled, hole, {"method": method, "shape": kind})
 
 
 def _hole(photo: Rgb, largest: float, rng: np.random.Generator) -> tuple[Mask, str]:

@@ -3,7 +3,7 @@
 - Real-ESRGAN super-resolution (Wang et al. 2021, arXiv 2107.10833): three compact networks and
   two residual-in-residual dense ones, from their published ncnn files.
 - taef2, a tiny autoencoder distilled from the FLUX.2 one (madebyollin/taef2): 8x spatial
-  compression to 32 channels, and back.
+  compression to 32 channels, and back; or any autoencoder of the diffusers library in its place.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from vlm_forensics.errors import WeightsError
-from vlm_forensics.forge import ncnn
-from vlm_forensics.forge.base import Rgb
+from vlm_forensics.forge import diffusers_vae, ncnn
+from vlm_forensics.forge.base import Network, Rgb
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS_VARIABLE = "VLMF_FORGE_WEIGHTS"
 """Environment variable that names the folder with the files below."""
+VAE_VARIABLE = "VLMF_FORGE_VAE"
+"""Environment variable with the hub id or folder of a diffusers autoencoder to use for taef2."""
 
 SUPER_RESOLUTION = {
     "compact_x2": ("REALESRGAN_ANIMAVIDEOV3_UP2X", 2),
@@ -49,6 +51,31 @@ _HINTS = {
 def factor(network: str) -> int:
     """How much larger a side gets."""
     return SUPER_RESOLUTION[network][1]
+
+
+def autoencoder_name() -> str:
+    """What `autoencode` runs: taef2, or the hub id or folder name that the environment gives."""
+    name = os.environ.get(VAE_VARIABLE) or "taef2"
+    return Path(name).name if Path(name).is_dir() else name
+
+
+def check(network: Network) -> None:
+    """Makes sure that this kind of network can run, before anything is made with it.
+
+    Raises:
+        WeightsError: files are missing, or a diffusers autoencoder cannot be read.
+        PrerequisiteError: a diffusers autoencoder is named and diffusers is not installed.
+        ModelError: what is named is no autoencoder.
+    """
+    if network == "super_resolution":
+        for stem, _ in SUPER_RESOLUTION.values():
+            locate(f"{stem}.param")
+            locate(f"{stem}.bin")
+    elif vae := os.environ.get(VAE_VARIABLE):
+        diffusers_vae.load(vae)
+    else:
+        for name in _AUTOENCODER:
+            locate(name)
 
 
 def locate(name: str) -> Path:
@@ -87,7 +114,7 @@ def super_resolve(images: Rgb, network: str = "compact_x4") -> Rgb:
 
 
 def autoencode(images: Rgb) -> Rgb:
-    """The images after one round trip through the tiny autoencoder.
+    """The images after one round trip through the autoencoder.
 
     Args:
         images: `[H, W, 3]` or a batch `[N, H, W, 3]`, uint8, any size (padded by reflection to
@@ -102,13 +129,21 @@ def autoencode(images: Rgb) -> Rgb:
     import torch
     from torch.nn import functional
 
-    encoder, decoder = _load_autoencoder()
+    vae = os.environ.get(VAE_VARIABLE)
+    cell = diffusers_vae.MULTIPLE if vae else CELL
     height, width = images.shape[-3:-1]
     with torch.inference_mode():
         x = _to_tensor(images)
-        x = functional.pad(x, (0, -width % CELL, 0, -height % CELL), mode="reflect")
-        y = _decode(decoder, _encode(encoder, x))[..., :height, :width]
-        return _to_rgb(y, images.ndim)
+        # Reflection cannot reach beyond the far side of a picture smaller than the padding.
+        how = "reflect" if cell <= min(height, width) else "replicate"
+        x = functional.pad(x, (0, -width % cell, 0, -height % cell), mode=how)
+        y = diffusers_vae.round_trip(x, vae) if vae else _taef2(x)
+        return _to_rgb(y[..., :height, :width], images.ndim)
+
+
+def _taef2(x: Tensor) -> Tensor:
+    encoder, decoder = _load_autoencoder()
+    return _decode(decoder, _encode(encoder, x))
 
 
 @cache

@@ -109,9 +109,10 @@ def match_colour(image: Rgb, inside: Mask, reference: Rgb, around: Mask) -> Rgb:
     return np.asarray(np.rint(rgb.clip(0, 1) * 255), np.uint8)
 
 
-def recompress(image: Rgb, quality: int) -> Rgb:
-    """The image after one JPEG round trip."""
-    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+def recompress(image: Rgb, quality: int, codec: str = "jpeg") -> Rgb:
+    """The image after one round trip through JPEG, or through lossy WebP (`codec="webp"`)."""
+    flag = cv2.IMWRITE_JPEG_QUALITY if codec == "jpeg" else cv2.IMWRITE_WEBP_QUALITY
+    _, data = cv2.imencode(f".{codec}", image[..., ::-1], [flag, quality])
     decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
     return np.ascontiguousarray(decoded[..., ::-1])
 

@@ -22,6 +22,7 @@ class Splice(ForgeOperation):
     """Pastes part of the donor into the photo."""
 
     operation = Operation.SPLICE
+    uses_donor = True
     makes = "pastes an object or a shape cut from another photograph, resized and turned"
     min_change = 12.0
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from vlm_forensics.forge import resynthesis
 from vlm_forensics.forge.base import ForgeOperation, Mask, Params, Rgb
-from vlm_forensics.taxonomy import Label, Operation
+from vlm_forensics.taxonomy import Label, Operation, Origin
 
 
 class WholeAutoencoder(ForgeOperation):
@@ -14,7 +14,9 @@ class WholeAutoencoder(ForgeOperation):
 
     operation = Operation.WHOLE_AUTOENCODER
     label = Label.SYNTHETIC
-    makes = "sends the whole photo through the tiny autoencoder of an image generator"
+    origin = Origin.RESYNTHESISED
+    network = "autoencoder"
+    makes = "sends the whole photo through the autoencoder of an image generator"
     min_change = 1.0
 
     def attempt(

@@ -6,7 +6,7 @@ import numpy as np
 
 from vlm_forensics.forge import resynthesis
 from vlm_forensics.forge.base import ForgeOperation, Mask, Params, Rgb
-from vlm_forensics.taxonomy import Label, Operation
+from vlm_forensics.taxonomy import Label, Operation, Origin
 
 
 class WholeSuperResolution(ForgeOperation):
@@ -14,6 +14,8 @@ class WholeSuperResolution(ForgeOperation):
 
     operation = Operation.WHOLE_SUPER_RESOLUTION
     label = Label.SYNTHETIC
+    origin = Origin.RESYNTHESISED
+    network = "super_resolution"
     makes = "shrinks the whole photo and restores it by a super-resolution network"
     min_change = 1.0
 

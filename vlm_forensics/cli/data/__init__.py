@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from vlm_forensics.cli.data import datasets, forge
+
 app = typer.Typer(
     name="data",
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Make, read and check datasets.",
 )
+
+app.command("list", epilog=datasets.LIST_EPILOG)(datasets.list_datasets)
+app.command(epilog=datasets.INFO_EPILOG)(datasets.info)
+app.command(epilog=datasets.BUILD_EPILOG)(datasets.build)
+app.command(epilog=forge.EPILOG)(forge.forge)

@@ -1,0 +1,1 @@
+"""A folder of photographs in, an annotated dataset of forgeries out: `vlmf data forge`."""
