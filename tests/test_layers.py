@@ -21,7 +21,8 @@ LAYERS = (
      "parsing", "calibration", "weights", "fetching", "safety", "conversion", "steps"},
     {"features", "forge", "datasets"},
     {"model", "backbones"},
-    {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "rationale"},
+    {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "probe",
+     "probe_engine", "rationale"},
     {"evaluation", "exporting", "ui", "fitting"},
     {"cli"},
 )  # fmt: skip
