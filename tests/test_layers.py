@@ -22,7 +22,8 @@ LAYERS = (
      "endpoint"},
     {"features", "forge", "datasets", "annotating"},
     {"model", "backbones"},
-    {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "rationale"},
+    {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "probe",
+     "probe_engine", "rationale"},
     {"evaluation", "exporting", "ui", "fitting"},
     {"cli"},
 )  # fmt: skip

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vlm_forensics import weights
+from vlm_forensics import probe, weights
 from vlm_forensics.errors import ModelError, WeightsError
 
 if TYPE_CHECKING:
@@ -91,6 +91,10 @@ def model_folder(model: str | Path, *, offline: bool = False) -> Path:
         raise ModelError("model_not_found", f"there is no model {folder.name!r}",
                          hint=f"use {MINI} or a folder that `save_pretrained` wrote")  # fmt: skip
     weights.assert_safe(folder)
+    if probe.is_probe(folder):
+        check_seal(folder, hint="fit it again: vlmf probe fit")
+        probe.checked_encoder(probe.read_config(folder), offline=offline)
+        return folder
     return assemble(folder, offline=offline) if (folder / TRAINED).is_file() else folder
 
 

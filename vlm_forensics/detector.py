@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_forensics import assembly, consistency, fusion, masks, metadata, prompts, weights
+from vlm_forensics import assembly, consistency, fusion, masks, metadata, probe, prompts, weights
 from vlm_forensics.calibration import Calibration, decide
 from vlm_forensics.calibration import strength as strength_of
 from vlm_forensics.errors import ModelError
@@ -48,12 +48,16 @@ from vlm_forensics.taxonomy import Strength, Verdict
 
 if TYPE_CHECKING:
     from vlm_forensics.engine import Engine, Seen, Written
+    from vlm_forensics.probe_engine import ProbeEngine
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost 3x on shared cores
 log = logging.getLogger(__name__)
 
 _COMPARED_SIDE = 512
 """Short side of the mask that features are compared with; their maps have at most 512 cells."""
+
+NO_PROMPT = "none"
+"""Stands in the model record for the prompt of a model that is given none."""
 
 Source = EvidenceImage | str | Path | bytes
 
@@ -65,7 +69,7 @@ class Examination:
     image: EvidenceImage
     report: Report
     heatmap: NDArray[np.float32] | None
-    """`[H, W]` in [0, 1], stored grid; None when the model failed."""
+    """`[H, W]` in [0, 1], stored grid; None when the model failed or marks no place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,8 @@ class Detector:
     """Judges images with one model.
 
     Args:
-        folder: a complete model folder with `calibration.json` and `reference.json`.
+        folder: a complete model folder with `calibration.json` and `reference.json`: an assembled
+            model, or a linear probe, which gives verdict and probability only.
         name: how the report calls the model.
         rationale: ask the language model for claims; without it only vision tower, adapter and
             mask decoder are loaded.
@@ -101,7 +106,8 @@ class Detector:
                 "model_config_invalid", f"{name} has no usable calibration",
                 hint="fit one with training/, or fetch the model again",
             ) from error  # fmt: skip
-        self._loading: Future[Engine] = _start_loading(folder, rationale)
+        self._probe = probe.is_probe(folder)
+        self._loading: Future[Engine | ProbeEngine] = _start_loading(folder, rationale, self._probe)
 
     @classmethod
     def from_pretrained(
@@ -132,16 +138,25 @@ class Detector:
             yield self(image)
 
     @cached_property
-    def _engine(self) -> Engine:
+    def _engine(self) -> Engine | ProbeEngine:
         return self._loading.result()
+
+    @property
+    def _writer(self) -> Engine | None:
+        """The engine of a model that can write."""
+        from vlm_forensics.engine import Engine
+
+        return self._engine if isinstance(self._engine, Engine) else None
 
     @cached_property
     def _record(self) -> ModelRecord:
         digests = dict(weights.digests(self._folder))
-        prompt = prompts.load(prompts.EXPLAIN)
-        digests[f"prompts/{prompt.name}"] = prompt.sha256
+        name = NO_PROMPT
+        if not self._probe:
+            prompt = prompts.load(prompts.EXPLAIN)
+            name, digests[f"prompts/{prompt.name}"] = prompt.name, prompt.sha256
         return ModelRecord(
-            id=self._name, digests=digests, prompt=prompt.name, calibration=self._calibration.id,
+            id=self._name, digests=digests, prompt=name, calibration=self._calibration.id,
             thresholds=self._calibration.thresholds(), seed=0, dtype=self._engine.dtype,
             device=self._engine.device, versions=_versions(),
         )  # fmt: skip
@@ -165,12 +180,15 @@ class Detector:
     def _examined(
         self, image: EvidenceImage, measurements: dict[str, Measurement], seen: Seen, steps: Steps
     ) -> Examination:
-        clones = measurements.get("copy_move")
-        heatmap = fusion.with_clones(seen.heatmap, clones)
+        marks = seen.heatmap is not None
+        clones = measurements.get("copy_move") if marks else None
+        blank = np.zeros(image.rgb.shape[:2], np.float32)
+        own = blank if seen.heatmap is None else seen.heatmap
+        heatmap = fusion.with_clones(own, clones)
         inside = self._compared(heatmap)
         with steps("compare"):
             found = clues(measurements, inside, self._reference)
-        signals = fusion.signals(found, seen.heatmap)
+        signals = fusion.signals(found, own)
         fused = self._calibration.fused(seen.class_logits, signals)
         classes = self._calibration.probabilities(fused)
         operations = self._calibration.operations(seen.operations, signals)
@@ -182,7 +200,7 @@ class Detector:
         findings = Findings(measurements, found, operations, _by_name(classes), regions,
                             image.rgb.shape[:2])  # fmt: skip
         report = self._report(image, findings, said, heatmap, seen, steps)
-        return Examination(image, report, heatmap)
+        return Examination(image, report, heatmap if marks else None)
 
     def _compared(self, heatmap: NDArray[np.float32]) -> NDArray[np.bool_]:
         """The marked area, thinned out to what the maps of features can resolve."""
@@ -190,18 +208,22 @@ class Detector:
         return np.asarray(heatmap[::step, ::step] >= self._calibration.mask_threshold)
 
     def _ask(self, seen: Seen, judged: str, measured: str, steps: Steps) -> _Said:
-        if not self._rationale:
-            steps.skip("rationale", "not asked")
+        writer = self._writer
+        if writer is None or not self._rationale:
+            steps.skip("rationale", "not asked" if writer else "the model has no language model")
             return _Said()
         with steps("rationale") as failed:
-            written = self._engine.explain(seen, judged, measured)
+            written = writer.explain(seen, judged, measured)
         return _Said() if failed else _Said(written, parse(written.text))
 
     def _prompted_mask(self, seen: Seen, said: _Said, steps: Steps) -> NDArray[np.float32] | None:
-        if said.written is None or not (isinstance(said.parsed, Answer) and said.parsed.segmented):
+        writer = self._writer
+        if writer is None or said.written is None:
+            return None
+        if not (isinstance(said.parsed, Answer) and said.parsed.segmented):
             return None
         with steps("mask from [SEG]") as failed:
-            prompted = self._engine.prompted_mask(seen, said.written.ids)
+            prompted = writer.prompted_mask(seen, said.written.ids)
         return None if failed else prompted
 
     def _report(
@@ -223,9 +245,10 @@ class Detector:
             probability=forged, strength=_strength(verdict, classes),
             classes=dict(findings.classes), evidence=observed,
             rationale=rationale(verdict, kept, dropped, said.text, observed),
-            regions=regions, mask=mask, consistency=checked, provenance=metadata.read(image),
-            limits=limits(image, findings.measurements), model=self._record, steps=steps.done,
-            parse_status=_parse_status(said), created=_now(),
+            regions=regions, mask=mask, provenance=metadata.read(image),
+            consistency=None if seen.heatmap is None else checked,
+            limits=limits(image, findings.measurements, probe=self._probe), model=self._record,
+            steps=steps.done, parse_status=_parse_status(said), created=_now(),
         )  # fmt: skip
 
     def _verdict(
@@ -253,13 +276,17 @@ class Detector:
             image=image.facts(), verdict=verdict, reasons=(reason,), score=None, probability=None,
             strength=None, classes={}, rationale=rationale(verdict, (), (), None, ()), evidence=(),
             regions=(), mask=None, consistency=None, provenance=metadata.read(image),
-            limits=limits(image, measurements), model=self._record, steps=steps.done,
-            parse_status="not_asked", created=_now(),
+            limits=limits(image, measurements, probe=self._probe), model=self._record,
+            steps=steps.done, parse_status="not_asked", created=_now(),
         )  # fmt: skip
 
 
-def _start_loading(folder: Path, rationale: bool) -> Future[Engine]:
-    def load() -> Engine:
+def _start_loading(folder: Path, rationale: bool, is_probe: bool) -> Future[Engine | ProbeEngine]:
+    def load() -> Engine | ProbeEngine:
+        if is_probe:
+            from vlm_forensics.probe_engine import ProbeEngine
+
+            return ProbeEngine.load(folder)
         from vlm_forensics.engine import Engine
 
         return Engine.load(folder, language=rationale)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +32,13 @@ class Seen:
 
     class_logits: NDArray[np.float64]  # [3]
     operations: dict[Operation, float]
-    heatmap: NDArray[np.float32]  # [H, W] in [0, 1], stored grid
+    """Empty for a model that names none."""
+    heatmap: NDArray[np.float32] | None
+    """`[H, W]` in [0, 1], stored grid; None for a model that marks no place."""
     score: float
     """Uncalibrated probability of forgery."""
-    found: Detection | light.LightDetection = field(repr=False)
+    found: Detection | light.LightDetection | None = field(repr=False)
+    """What the language model is shown; None for a model without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +72,9 @@ class Engine:
             WeightsError: a file cannot be read.
             ModelError: the folder's configuration is not usable, or memory does not suffice.
         """
-        from safetensors import SafetensorError
-
         device: Any = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
+        with loading():
             model = (_whole if language else _without_language)(folder).to(device)
-        except (SafetensorError, OSError) as error:
-            raise WeightsError("weights_corrupt", "a weight file cannot be read",
-                               hint="vlmf models fetch --force") from error  # fmt: skip
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise ModelError("out_of_memory", "memory does not suffice for the model",
-                             hint="close other programs") from error  # fmt: skip
-        except (ValueError, KeyError, RuntimeError) as error:
-            raise ModelError("model_config_invalid", "configuration and weights do not fit",
-                             hint="vlmf models info --check") from error  # fmt: skip
         return cls(model, _text_inputs(folder, model) if language else None)
 
     @property
@@ -129,6 +122,8 @@ class Engine:
         """The mask that `[SEG]` in these tokens asks for, `[H, W]` in [0, 1]."""
         hidden = self.model.hidden_states(ids, seen.found)
         prompt = self.model.hidden_at(hidden, ids, self.model.config.seg_token_id)
+        assert seen.found is not None
+        assert seen.heatmap is not None
         adapter = seen.found.adapter
         logits = self.model.mask_decoder(adapter.grid, adapter.fine, prompt)
         return _to_grid(logits, seen.heatmap.shape)
@@ -149,18 +144,42 @@ def _side(vision: Any) -> int:
     return 224 if side == 518 else side  # DINOv2 keeps positions for 518 and is used at 224
 
 
-def _quieten() -> None:
+@contextmanager
+def loading() -> Iterator[None]:
+    """Turns what goes wrong while weights are read into errors with a way out.
+
+    Raises:
+        WeightsError: a file cannot be read.
+        ModelError: configuration and weights do not fit, or memory does not suffice.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise WeightsError("weights_corrupt", "a weight file cannot be read",
+                           hint="vlmf models fetch --force") from error  # fmt: skip
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise ModelError("out_of_memory", "memory does not suffice for the model",
+                         hint="close other programs") from error  # fmt: skip
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise ModelError("model_config_invalid", "configuration and weights do not fit",
+                         hint="vlmf models info --check") from error  # fmt: skip
+
+
+def quieten() -> None:
+    """Stops transformers from drawing bars and reporting the parts left out on purpose."""
     from transformers.utils import logging
 
     quiet: Any = logging
     quiet.disable_progress_bar()
-    quiet.set_verbosity_error()  # its report lists the parts that are left out on purpose
+    quiet.set_verbosity_error()
 
 
 def _whole(folder: Path) -> VlmForensicsModel:
     from vlm_forensics.model.modeling import VlmForensicsModel
 
-    _quieten()
+    quieten()
     load: Any = VlmForensicsModel.from_pretrained
     model: VlmForensicsModel
     model, info = load(folder, dtype=torch.float32, output_loading_info=True)
@@ -182,7 +201,7 @@ def _empty_language(folder: Path) -> VlmForensicsModel:
     from vlm_forensics.model.config import VlmForensicsConfig
     from vlm_forensics.model.modeling import VlmForensicsModel
 
-    _quieten()
+    quieten()
     config = VlmForensicsConfig.from_pretrained(folder)
     language: Any = config.get_text_config()
     language.num_hidden_layers = 0

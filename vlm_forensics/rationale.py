@@ -26,7 +26,7 @@ class Findings:
     measurements: Mapping[str, Measurement]
     clues: Sequence[Clue]
     operations: Mapping[Operation, float]
-    """Probabilities of the operation head, summing to 1."""
+    """Probabilities of the operation head, summing to 1; empty for a model without it."""
     classes: Mapping[str, float]
     regions: Sequence[Region]
     size: tuple[int, int]
@@ -36,7 +36,9 @@ class Findings:
 def evidence(findings: Findings) -> tuple[Evidence, ...]:
     """The observations as numbered evidence: model parts, marked-area contrasts, whole image."""
     place = findings.regions[0].id if findings.regions else None
-    rows = [_class_evidence(findings), _operation_evidence(findings)]
+    rows = [_class_evidence(findings)]
+    if findings.operations:
+        rows.append(_operation_evidence(findings))
     for clue in findings.clues:
         if clue.local:
             text = f"{clue.phrase.capitalize()} the marked area, compared with the rest."
@@ -70,7 +72,7 @@ def judged_phrase(
     """What the heads say, as the language model is told: class, operation, main place."""
     name, share = max(classes.items(), key=lambda item: item[1])
     said = f"{name} {share:.0%}"
-    if name == Verdict.REAL:
+    if name == Verdict.REAL or not operations:
         return said
     operation = max(operations.items(), key=lambda item: item[1])[0].replace("_", " ")
     local = name == Verdict.TAMPERED and box is not None
