@@ -40,6 +40,28 @@ def loses(number: int) -> Callable[[Damage], Damage]:
     return mark
 
 
+def breaks(place: str, code: SkipCode = SkipCode.BROKEN_IMAGE) -> Damage:
+    """A damage: the file at `place` is no picture any more."""
+
+    def damage(root: Path) -> SkipCode:
+        put(root / place, b"no picture")
+        return code
+
+    damage.__name__ = code.value
+    return damage
+
+
+def removes(place: str, code: SkipCode) -> Damage:
+    """A damage: there is no file at `place`."""
+
+    def damage(root: Path) -> SkipCode:
+        (root / place).unlink()
+        return code
+
+    damage.__name__ = code.value
+    return damage
+
+
 @dataclass(frozen=True)
 class Expected:
     """What an adapter must find, one for each sample, in any order."""
