@@ -16,8 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from vlm_forensics.datasets.base import SkipCode
@@ -96,6 +98,15 @@ def put(path: Path, data: bytes | str) -> Path:
     """Write a file and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def put_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write a parquet file, two rows a group, so that some lie beyond the first group."""
+    pyarrow = pytest.importorskip("pyarrow", reason="pip install '.[train]'")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install '.[train]'")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=2)
     return path
 
 
