@@ -26,7 +26,7 @@ _PROPORTION_TOLERANCE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class RecodedMask:
-    """A mask in an encoding of its own, read as a PNG that is white where the picture was altered."""
+    """A mask in an encoding of its own, read as a PNG with white where the picture was altered."""
 
     inner: Blob
     """The published file."""
