@@ -2,7 +2,7 @@
 
 Layout: `DQ_FF++/{train,test}_set/<method>/<method>.json` as published, objects of questions and
 answers by `<method number>_<video>`; the pictures are not published with them. Here they are one
-crop an entry, `images/<entry>.{jpg,png}` or `{real,fake}/<entry>.…`, made by whoever has the videos.
+crop an entry, `images/<entry>.…` or `{real,fake}/<entry>.…`, made by whoever has the videos.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class DdVqa(DatasetAdapter):
 
 def _sample(root: Path, images: Mapping[str, Path], split: str, row: Row) -> Sample:
     name = row.data["key"]
-    number, _, video = name.partition("_")
+    number = name.split("_")[0]
     if number not in _METHODS:
         raise UnknownLabelError(f"the method {number!r} is none of {', '.join(_METHODS)}")
     return Sample(

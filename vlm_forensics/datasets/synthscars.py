@@ -1,4 +1,4 @@
-"""SynthScars (Kang et al. 2025, arXiv 2503.15264): generated pictures with flaws outlined by people.
+"""SynthScars (Kang et al. 2025, arXiv 2503.15264): generated pictures, flaws outlined by people.
 
 Layout: `{train,test}/images/` and `{train,test}/annotations/{train,test}.json` (also spelled
 `annoations`), once more in `SynthScars/` or not; a list of `{<id>: {img_file_name, caption, refs:

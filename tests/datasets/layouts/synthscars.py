@@ -1,4 +1,4 @@
-"""SynthScars: entries of one key each, with polygons; the annotation folder as its README spells it."""
+"""SynthScars: entries of one key each, with polygons; a folder as the README spells it."""
 
 from __future__ import annotations
 
