@@ -24,7 +24,7 @@ from vlm_forensics.datasets.equalise import centre_square, take
 from vlm_forensics.datasets.indexed import read_index
 from vlm_forensics.datasets.pixels import read_pixels
 from vlm_forensics.detector import Detector
-from vlm_forensics.evaluation.judging import as_jpeg
+from vlm_forensics.evaluation.conditions import as_jpeg
 from vlm_forensics.evaluation.metrics import Figure, as_json, markdown, wilson
 from vlm_forensics.forge import NothingAlteredError, forge
 from vlm_forensics.image import EvidenceImage

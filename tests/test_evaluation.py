@@ -1,24 +1,19 @@
-"""Figures with known answers, and the cache of judged pictures."""
+"""Scores with known answers, baselines, and the forms in which pictures are shown."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
-import doubles
 import numpy as np
 import pytest
 from PIL import Image
 
-from vlm_forensics.datasets.base import Sample
 from vlm_forensics.datasets.equalise import equalise, recompress
-from vlm_forensics.evaluation import baselines, judging, metrics, summaries
+from vlm_forensics.evaluation import baselines, conditions, metrics, text
+from vlm_forensics.evaluation.masks import Overlap, cumulative_iou
 from vlm_forensics.evaluation.metrics import auc, balanced_accuracy, bootstrap, wilson
 from vlm_forensics.features.base import PixelArray
-from vlm_forensics.image import EvidenceImage
-from vlm_forensics.taxonomy import Label
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -132,148 +127,119 @@ def test_a_single_map_finds_a_noisy_patch() -> None:
     rgb[32:96, 32:96] = np.clip(noise(64, 64).astype(int) // 4 + 96, 0, 255)
     truth = np.zeros((128, 128), bool)
     truth[32:96, 32:96] = True
-    curves = baselines.map_f1(PixelArray(rgb), truth)
-    assert set(curves) == set(baselines.MAPS)
-    assert max(curves["noise_level"]) > 0.8
-    assert curves["ela"][-1] == 0
-    best = summaries.map_thresholds([{"maps": curves}])
-    assert curves["ela"][best["ela"]] == max(curves["ela"])
+    found = baselines.map_scores(PixelArray(rgb), truth)
+    assert set(found) == set(baselines.MAPS)
+    level = found["noise_level"]
+    assert max(level.cuts) > 0.8
+    assert level.otsu > 0.8
+    assert level.auc is not None
+    assert level.auc > 0.9
+    assert found["ela"].cuts[-1] == 0
+    best = baselines.best_cuts([found])
+    assert found["ela"].cuts[best["ela"]] == max(found["ela"].cuts)
+    assert baselines.best_cuts([]) == {}
 
 
-def test_probe_reads_the_natural_pictures_only(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    classes = np.repeat([0, 1, 1, 2], 40)
-    operations = np.repeat([-100, 8, 7, 0], 40)  # full generation, whole autoencoder, splice
-    states = rng.normal(size=(160, 2, 5, 4)).astype(np.float16)
-    states[40:80, -1] += 2
-    states[80:, -1] -= 9  # what the forge made would turn the answer round
-    (tmp_path / "corpus").mkdir()
-    np.savez(tmp_path / "corpus" / "labels.npz", classes=classes, operations=operations)
-    np.save(tmp_path / "states.npy", states)
-    probe = baselines.linear_probe(tmp_path)
-    features = baselines.pooled(states, np.arange(80))
-    assert features.shape == (80, 12)
-    assert (probe.predict(features) == (classes[:80] == 1)).mean() > 0.95
+def test_ranking_scores_equal_scikit_learn_with_ties() -> None:
+    from sklearn.metrics import average_precision_score, roc_curve
+
+    rng = np.random.default_rng(3)
+    truth, scores = rng.random(300) < 0.4, rng.integers(0, 25, 300) / 25
+    assert metrics.average_precision(truth, scores) == pytest.approx(
+        average_precision_score(truth, scores)
+    )
+    fpr, tpr, _ = roc_curve(truth, scores)
+    for limit in (0.01, 0.05, 0.5):
+        assert metrics.tpr_at_fpr(truth, scores, limit) == tpr[fpr <= limit].max()
+    x, y = metrics.roc(truth, scores)
+    assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(y, x) == pytest.approx(auc(truth, scores))
+
+
+@pytest.mark.parametrize("truth", [[], [1, 1]])
+def test_ranking_scores_of_one_class_are_undefined(truth: list[int]) -> None:
+    assert np.isnan(metrics.average_precision(truth, [0.5] * len(truth)))
+    assert np.isnan(metrics.tpr_at_fpr(truth, [0.5] * len(truth), 0.05))
+    assert metrics.roc(truth, [0.5] * len(truth))[0].size == 0
+
+
+def test_tpr_at_fpr_by_hand() -> None:
+    truth, scores = [0] * 20 + [1] * 4, [*range(20), 30, 30, 18.5, 2]
+    assert metrics.tpr_at_fpr(truth, scores, 0) == 0.5
+    assert metrics.tpr_at_fpr(truth, scores, 0.05) == 0.75
+
+
+def test_macro_f1_and_confusion_equal_scikit_learn() -> None:
+    from sklearn.metrics import confusion_matrix, f1_score
+
+    rng = np.random.default_rng(4)
+    truth, called = rng.integers(0, 3, 200), rng.integers(0, 5, 200)
+    assert metrics.macro_f1(truth, called) == pytest.approx(
+        f1_score(truth, called, labels=[0, 1, 2], average="macro")
+    )
+    expected = confusion_matrix(truth, called, labels=range(5))[:3]
+    assert np.array_equal(metrics.confusion(truth, called, 3, 5), expected)
+    assert metrics.macro_f1([0, 0, 1, 1], [3, 4, 3, 4]) == 0
+
+
+def test_calibration_by_hand() -> None:
+    assert metrics.calibration_error([0, 1, 0, 1], [0.5] * 4) == 0
+    assert metrics.calibration_error([0, 0, 1, 1], [0.9, 0.9, 0.1, 0.1]) == pytest.approx(0.9)
+    assert metrics.calibration_error([1, 1, 0, 0], [1, 1, 0, 0]) == 0
+    assert metrics.brier([1, 0], [0.8, 0.4]) == pytest.approx((0.04 + 0.16) / 2)
+    assert metrics.reliability([1, 0], [1.0, 0.0]).count.sum() == 2
+
+
+def test_overlap_by_hand() -> None:
+    truth, predicted = np.zeros((2, 4, 4), bool)
+    truth[:2], predicted[1:3] = True, True
+    found = Overlap.of(truth, predicted)
+    assert (found.f1, found.iou) == (0.5, pytest.approx(1 / 3))
+    empty = np.zeros_like(truth)
+    assert Overlap.of(empty, empty).iou == 1
+    assert Overlap.of(truth, empty).iou == Overlap.of(empty, predicted).iou == 0
+    assert cumulative_iou([found, Overlap.of(empty, predicted)]) == 4 / 20
+    assert np.isnan(cumulative_iou([Overlap.of(empty, empty)]))
+
+
+def test_masks_of_two_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="masks"):
+        Overlap.of(np.zeros((4, 6), bool), np.zeros((6, 4), bool))
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "expected"),
+    [
+        ("police killed the gunman", "police kill the gunman", 0.75),  # Lin 2004
+        ("police killed the gunman", "the gunman kill police", 0.5),
+        ("The sky, blue!", "the SKY blue", 1),
+        ("the sky", "", 0),
+        ("", "", 0),
+    ],
+)
+def test_rouge_l(reference: str, candidate: str, expected: float) -> None:
+    assert text.rouge_l(reference, candidate) == pytest.approx(expected)
 
 
 def test_judged_bytes_are_the_equalised_picture() -> None:
     rgb = noise(300, 400)
-    with Image.open(io.BytesIO(judging.equalised_jpeg(rgb))) as image:
+    with Image.open(io.BytesIO(conditions.render(rgb, conditions.SQUARE))) as image:
         assert np.array_equal(np.asarray(image.convert("RGB")), equalise(rgb).rgb)
-    with Image.open(io.BytesIO(judging.as_jpeg(rgb))) as image:
+    with Image.open(io.BytesIO(conditions.render(rgb, conditions.WHOLE))) as image:
         assert np.array_equal(np.asarray(image.convert("RGB")), recompress(rgb).rgb)
 
 
-@pytest.fixture
-def sample(tmp_path: Path) -> Sample:
-    """A picture of 200 × 160 pixels, tampered where the double's heat map is high."""
-    Image.fromarray(noise(160, 200)).save(tmp_path / "a.png")
-    with_heat = EvidenceImage.open(tmp_path / "a.png")
-    mask = doubles.heatmap_of(with_heat) >= 0.5
-    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "mask.png")
-    return Sample(tmp_path / "a.png", Label.TAMPERED, "val", "s", masks=(tmp_path / "mask.png",))
+SIZES = {"resize_0.5": 128, "resize_0.25": 64, "crop_0.8": 206, "screenshot": 320,
+         "social_chain": 192}  # fmt: skip
 
 
-def test_a_square_view_is_judged_equalised(sample: Sample) -> None:
-    row = judging.Judge(doubles.Detector(rationale=False)).judge(sample, "square")  # type: ignore[arg-type]
-    assert row["facts"]["before"][:5] == [0, 1, 0, 200, 160]
-    assert row["facts"]["after"][:5] == [1, 0, 0, 256, 256]
-    assert row["verdict"] in {"tampered", "synthetic", "real", "inconclusive"}
-    json.dumps(row)
-
-
-def test_a_whole_view_is_scored_at_its_own_size(sample: Sample) -> None:
-    row = judging.Judge(doubles.Detector(rationale=False)).judge(sample, "whole")  # type: ignore[arg-type]
-    assert row["verdict"] == "tampered"
-    assert row["shown"]
-    assert row["f1"] == row["f1_regardless"] == row["pixel_auc"] == 1
-    assert row["f1_ones"] == pytest.approx(2 * row["area"] / (1 + row["area"]))
-    json.dumps(row)
-
-
-def test_results_are_kept_and_keyed_by_content_and_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    digest = ["a"]
-
-    def rows(samples: list[Sample], *_: object) -> Iterator[judging.Row]:
-        for sample in samples:
-            asked.append(sample.path.name)
-            yield {"verdict": sample.path.name}
-
-    monkeypatch.setattr(judging, "_rows", rows)
-    monkeypatch.setattr(judging, "model_digest", lambda _: digest[0])
-    samples = []
-    for name in ("one", "two"):
-        (tmp_path / name).write_bytes(name.encode())
-        samples.append(Sample(tmp_path / name, Label.REAL, "val", "s"))
-    cache = tmp_path / "runs" / "rows.jsonl"
-
-    def run() -> list[str]:
-        return [row["verdict"] for row in judging.judge_all(samples, "square", "m", cache, 1)]
-
-    assert run() == run() == ["one", "two"]
-    assert asked == ["one", "two"]
-    with cache.open("a") as file:
-        file.write('{"key": "cut o')  # an interrupted run
-    samples[0].path.write_bytes(b"changed")
-    assert run() == ["one", "two"]
-    assert asked[2:] == ["one"]
-    digest[0] = "another model"
-    run()
-    assert asked[3:] == ["one", "two"]
-
-
-def square(label: Label, verdict: str, probability: float, source: str = "s") -> judging.Row:
-    facts = [1.0, 0, 0, 256, 256, 5, 0.5]
-    return {"label": label, "source": source, "verdict": verdict, "probability": probability,
-            "classes": {"real": 1 - probability, "synthetic": probability / 2,
-                        "tampered": probability / 2},
-            "low_level": [1 - probability, probability, 0],
-            "facts": {"before": facts, "after": facts}}  # fmt: skip
-
-
-def test_image_level_figures() -> None:
-    rows = [
-        square(Label.REAL, "real", 0.1), square(Label.REAL, "tampered", 0.8),
-        square(Label.REAL, "real", 0.2), square(Label.REAL, "inconclusive", 0.4),
-        square(Label.SYNTHETIC, "synthetic", 0.9), square(Label.SYNTHETIC, "inconclusive", 0.5),
-        square(Label.TAMPERED, "synthetic", 0.7, "t"), square(Label.TAMPERED, "real", 0.15, "t"),
-    ]  # fmt: skip
-    found = summaries.image_level(rows, None)
-    synthetic, tampered, forged, balanced = (f.value for f in found["methods"]["vlm_forensics"])
-    assert (synthetic, tampered, forged) == pytest.approx((7 / 8, 4 / 8, 11 / 16))
-    assert balanced == 0.5
-    verdicts = {name: figure.value for name, figure in found["verdicts"].items()}
-    assert verdicts["share inconclusive"] == 0.25
-    assert verdicts["reals called forged"] == 0.25
-    assert verdicts["forged called real"] == 0.25
-    assert list(found["sources"]) == ["s: real / synthetic"]
-    assert found["shortcuts"]["after equalising: format, size, quantiser"].value == 0.5
-    assert found["methods"]["majority class"][0].value == 0.5
-    json.dumps(found)
-
-
-def test_localisation_counts_a_missing_mask_as_nothing() -> None:
-    curves = {name: [0.25] * len(baselines.MAP_THRESHOLDS) for name in baselines.MAPS}
-    shared = {"label": Label.TAMPERED, "f1_regardless": 0.8, "f1_ones": 0.3, "pixel_auc": 0.9,
-              "maps": curves}  # fmt: skip
-    rows = [
-        {**shared, "verdict": "tampered", "shown": True, "f1": 0.8},
-        {**shared, "verdict": "inconclusive", "shown": True, "f1": 0.4},
-        {**shared, "verdict": "real", "shown": False, "f1": 0.0},
-        {**shared, "verdict": "synthetic", "shown": False, "f1": 0.0},
-        {"label": Label.REAL, "verdict": "real", "shown": False},
-        {"label": Label.REAL, "verdict": "inconclusive", "shown": True},
-    ]
-    found = summaries.localisation(rows, {"ela": 0})
-    values = {name: figure.value for name, figure in found["figures"].items()}
-    assert found["n"] == {"tampered": 4, "real": 2}
-    assert values["F1, end to end"] == pytest.approx(0.3)
-    assert values["F1, verdict tampered only"] == pytest.approx(0.2)
-    assert values["F1, mask regardless of verdict"] == pytest.approx(0.8)
-    assert values["F1, ela map at 0.05 (baseline)"] == 0.25
-    assert values["share of tampered inconclusive with a mask"] == 0.25
-    assert values["share of reals shown a mask"] == 0.5
-    assert values["share of reals called forged"] == 0
+@pytest.mark.parametrize("condition", conditions.CONDITIONS, ids=lambda one: one.name)
+def test_a_condition_degrades_repeatably(condition: conditions.Condition) -> None:
+    rgb = noise(260, 300)
+    data = conditions.render(rgb, condition.name)
+    assert data == conditions.render(rgb, condition.name)
+    assert data != conditions.render(rgb, conditions.SQUARE)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (SIZES.get(condition.name, 256),) * 2
+        kinds = {"screenshot": "PNG", "webp_80": "WEBP"}
+        assert image.format == kinds.get(condition.name, "JPEG")

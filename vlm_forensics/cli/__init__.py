@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from vlm_forensics.cli import console, data, demo, env, inspect, models, probe
+from vlm_forensics.cli import eval as eval_command
 from vlm_forensics.cli import explain as explain_command
 from vlm_forensics.cli import verify as verify_command
 from vlm_forensics.errors import VlmfError
@@ -87,6 +88,7 @@ app.add_typer(
     epilog=_examples("vlmf models list", "vlmf models fetch", "vlmf models info vlmf-mini --check"),
 )
 app.add_typer(data.app, name="data")
+app.command("eval", epilog=eval_command.EPILOG)(eval_command.evaluate)
 app.add_typer(probe.app, name="probe")
 app.command(epilog=_examples("vlmf env", "vlmf env --json"))(env.env)
 app.command(epilog=demo.EPILOG)(demo.demo)

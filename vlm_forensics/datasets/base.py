@@ -203,7 +203,8 @@ def _structural_fault(sample: Sample, seen: set[str]) -> Skipped | None:
     parts += [(SkipCode.MISSING_MASK, mask) for mask in sample.masks]
     parts += [(SkipCode.MISSING_ORIGINAL, sample.original)] if sample.original else []
     for code, blob in parts:
-        if isinstance(blob, Path) and not blob.is_file():
+        file = getattr(blob, "inner", blob)  # a `RecodedMask` wraps its file
+        if isinstance(file, Path) and not file.is_file():
             return Skipped(sample.id, code, f"there is no file {blob.name}")
     return None
 

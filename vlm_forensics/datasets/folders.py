@@ -13,6 +13,9 @@ IMAGE_SUFFIXES = frozenset({
     ".heif", ".ppm",
 })  # fmt: skip
 
+REAL_FAKE = {"0_real": Label.REAL, "1_fake": Label.SYNTHETIC}
+"""The class folders of CNNDetection, which many sets of generated pictures took over."""
+
 
 def is_image(name: str) -> bool:
     """By its suffix, and not a hidden file."""
@@ -54,3 +57,12 @@ def class_folders(
             yield folder, label
         else:
             yield from class_folders(folder, meanings, depth - 1)
+
+
+def class_images(
+    root: Path, meanings: Mapping[str, Label], depth: int = 4
+) -> Iterator[tuple[Path, Label]]:
+    """The pictures in the class folders of `class_folders`, with their class."""
+    for folder, label in class_folders(root, meanings, depth):
+        for path in image_files(folder):
+            yield path, label

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -20,6 +22,40 @@ _DIFFERENCE = 12
 """Grey levels between tampered and original above which a pixel counts as altered."""
 _PROPORTION_TOLERANCE = 0.02
 """Relative difference of proportions that rounding of a resized mask explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecodedMask:
+    """A mask in an encoding of its own, read as a PNG with white where the picture was altered."""
+
+    inner: Blob
+    """The published file."""
+    altered: Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
+    """From `[H, W, 3]` RGB to `[H, W]`; a function of a module, because workers get pickles."""
+
+    @property
+    def name(self) -> str:
+        """Name of the published file, with the suffix of what `read_bytes` gives."""
+        return f"{Path(self.inner.name).stem}.png"
+
+    def read_bytes(self) -> bytes:
+        """The mask as a PNG.
+
+        Raises:
+            OSError: the published file cannot be read.
+        """
+        try:
+            marked = self.altered(read_pixels(self.inner))
+        except DECODE_ERRORS as error:
+            raise OSError(f"{self.inner.name} does not decode ({type(error).__name__})") from error
+        buffer = io.BytesIO()
+        Image.fromarray(marked.astype(np.uint8) * np.uint8(255)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+def not_white(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """For masks that mark what was altered with black or a colour on white."""
+    return np.asarray(pixels.min(axis=2) < 128)
 
 
 def read_pixels(blob: Blob) -> NDArray[np.uint8]:

@@ -33,13 +33,14 @@ def read_text(path: Path) -> str:
     return data.decode("utf-16" if wide else "utf-8-sig")
 
 
-def json_rows(root: Path, path: Path, key: str = "") -> Iterator[Row | Skipped]:
+def json_rows(root: Path, path: Path, key: str = "", bare: str = "") -> Iterator[Row | Skipped]:
     """Objects of a JSON file that is a list of them, or of JSON Lines (suffix `.jsonl`).
 
     Args:
         root: Dataset folder, for the places.
         path: The file.
         key: Field of the outermost object that holds the list; empty when the file is the list.
+        bare: For lists of bare texts, file names say: the field that holds each in its row.
     """
     where = path.relative_to(root).as_posix()
     try:
@@ -52,6 +53,8 @@ def json_rows(root: Path, path: Path, key: str = "") -> Iterator[Row | Skipped]:
         place = f"{where}[{number}]"
         if isinstance(value, dict):
             yield Row(place, value)
+        elif bare and isinstance(value, str):
+            yield Row(place, {bare: value})
         else:
             why = str(value) if isinstance(value, ValueError) else "not a JSON object"
             yield Skipped(place, SkipCode.BROKEN_ROW, why)
@@ -77,11 +80,35 @@ def _parsed(line: str) -> Any:
         return error
 
 
-def csv_rows(root: Path, path: Path, delimiter: str = ",") -> Iterator[Row | Skipped]:
-    """Rows of a CSV file with a header, numbered from 1; cells are text."""
+def json_items(root: Path, path: Path) -> Iterator[Row | Skipped]:
+    """Entries of a JSON file that is one object, as rows with the fields `key` and `value`."""
     where = path.relative_to(root).as_posix()
     try:
-        table = list(csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=delimiter))
+        document = json.loads(read_text(path))
+        if not isinstance(document, dict):
+            raise ValueError("not a JSON object")
+    except (OSError, ValueError) as error:
+        yield Skipped(where, SkipCode.BROKEN_FILE, f"{type(error).__name__}: {error}")
+        return
+    for key, value in document.items():
+        yield Row(f"{where}[{key}]", {"key": key, "value": value})
+
+
+def csv_rows(
+    root: Path, path: Path, delimiter: str = ",", header: Sequence[str] | None = None
+) -> Iterator[Row | Skipped]:
+    """Rows of a CSV file, numbered from 1; cells are text.
+
+    Args:
+        root: Dataset folder, for the places.
+        path: The file.
+        delimiter: Between cells.
+        header: Names of the columns, for a file that starts without them.
+    """
+    where = path.relative_to(root).as_posix()
+    try:
+        text = io.StringIO(read_text(path), newline="")
+        table = list(csv.DictReader(text, fieldnames=header, delimiter=delimiter))
     except (OSError, ValueError, csv.Error) as error:
         yield Skipped(where, SkipCode.BROKEN_FILE, f"{type(error).__name__}: {error}")
         return

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.special import softmax
 
+from vlm_forensics.errors import PrerequisiteError
+from vlm_forensics.evaluation.judged import MapScores
 from vlm_forensics.evaluation.masks import pixel_f1
-from vlm_forensics.evaluation.metrics import within_folds
+from vlm_forensics.evaluation.metrics import auc, within_folds
 from vlm_forensics.features import measure_all
 from vlm_forensics.features.base import Pixels
 
@@ -21,7 +24,72 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 MAPS = ("ela", "noise_level")
 MAP_THRESHOLDS: tuple[float, ...] = tuple(np.geomspace(0.05, 60, 60).round(4).tolist())
 """Grey levels at which a single map is cut."""
-PROBE_PICTURES = 6000
+
+Tapped = dict[str, NDArray[np.float64]]
+"""What passed through the adapter while a picture was judged; empty for a model without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A row beside ours in the table of methods. A new one is a new entry of `BASELINES`."""
+
+    name: str
+    """Of its numbers in the cache; change it when `measure` changes."""
+    title: str
+    """In the table, with what it was fitted on."""
+    measure: Callable[[Pixels, Tapped], Sequence[float] | None]
+    """Numbers of one picture; None when this model or picture has none."""
+    scores: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    """`[N, k]` numbers of all pictures to `[N]` scores in [0, 1], 1 = forged, or `[N, 3]` class
+    probabilities; a forgery is called at a score of 0.5 or more."""
+
+
+def _tapped(name: str) -> Callable[[Pixels, Tapped], Sequence[float] | None]:
+    def measure(_image: Pixels, tapped: Tapped) -> Sequence[float] | None:
+        return tapped[name].tolist() if name in tapped else None
+
+    return measure
+
+
+def _class_shares(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(softmax(logits, axis=1))
+
+
+def _synthetic_share(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(softmax(logits[:, :2], axis=1)[:, 1])
+
+
+BASELINES: tuple[Baseline, ...] = (
+    Baseline("vision", "linear probe on the frozen vision encoder", _tapped("vision"),
+             _class_shares),
+    Baseline("vision", "linear probe, real / synthetic only", _tapped("vision"),
+             _synthetic_share),
+    Baseline("low_level", "low-level stream alone", _tapped("low_level"), _class_shares),
+)  # fmt: skip
+"""Image level. The majority class, which needs no measurement, comes on top."""
+
+
+def tap(adapter: Any, last_layer: Any, output: Any) -> Tapped:
+    """What the baselines need of one forward pass of the adapter.
+
+    Args:
+        adapter: `model.adapter.DetectionAdapter`.
+        last_layer: `[1, 1 + P, D]`, the last shallow layer that it reads.
+        output: its `AdapterOutput`.
+    """
+    from vlm_forensics.model.adapter import pool
+
+    found = {"low_level": output.low_level_logits[0]}
+    # A probe that weighs nothing in the class logits was never fitted.
+    if adapter.get_buffer("class_mix")[2].any():
+        found["vision"] = adapter.vision_head(pool(last_layer.float()))[0]
+    return {name: value.detach().double().cpu().numpy() for name, value in found.items()}
+
+
+def measured(image: Pixels, tapped: Tapped) -> dict[str, tuple[float, ...]]:
+    """The numbers of every baseline that this picture has."""
+    found = {baseline.name: baseline.measure(image, tapped) for baseline in BASELINES}
+    return {name: tuple(value) for name, value in found.items() if value is not None}
 
 
 def file_facts(data: bytes) -> list[float]:
@@ -46,8 +114,11 @@ def shortcut_scores(
 
     An AUC far from 0.5 says that the classes differ in something that is not forgery.
     """
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.model_selection import StratifiedKFold
+    try:
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.model_selection import StratifiedKFold
+    except ImportError as error:
+        raise PrerequisiteError("scikit-learn", "train") from error
 
     folds = min(folds, int(positive.sum()), int((~positive).sum()))
     if folds < 2:
@@ -61,53 +132,47 @@ def shortcut_scores(
     return within_folds(scores, groups)
 
 
-def linear_probe(work: Path) -> Any:
-    """Logistic regression, real against synthetic, on the frozen encoder's last used layer.
+def map_scores(image: Pixels, truth: NDArray[np.bool_]) -> dict[str, MapScores]:
+    """How well every one of `MAPS`, alone, finds the altered pixels.
 
-    Fitted on the natural pictures of the training corpus in `work`, at most `PROBE_PICTURES`;
-    nothing that the forge made.
-
-    Returns:
-        A scikit-learn pipeline over `model.adapter.pool` of that layer.
+    Args:
+        image: the picture.
+        truth: `[H, W]`, some pixels altered and some not.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
-    from vlm_forensics.taxonomy import Label, Operation
-
-    labels = np.load(work / "corpus" / "labels.npz")
-    synthetic = labels["classes"] == CLASSES.index(Label.SYNTHETIC)
-    # The forge makes no full generations, so these are pictures of real generators.
-    generated = synthetic & (labels["operations"] == OPERATIONS.index(Operation.FULL_GENERATION))
-    natural = np.flatnonzero(generated | (labels["classes"] == CLASSES.index(Label.REAL)))
-    rng = np.random.default_rng(0)
-    chosen = np.sort(rng.choice(natural, min(PROBE_PICTURES, len(natural)), replace=False))
-    states = np.load(work / "states.npy", mmap_mode="r")
-    model = LogisticRegression(C=0.003, class_weight="balanced", max_iter=2000)
-    return make_pipeline(StandardScaler(), model).fit(pooled(states, chosen), synthetic[chosen])
-
-
-def pooled(states: NDArray[Any], chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-    """`model.adapter.pool` of the last cached layer of the chosen pictures, `[n, 3D]`."""
-    import torch
-
-    from vlm_forensics.model.adapter import pool
-
-    parts = np.array_split(chosen, -(-len(chosen) // 256))
-    found = [pool(torch.from_numpy(np.asarray(states[part, -1], np.float32))) for part in parts]
-    return np.asarray(torch.cat(found).numpy())
-
-
-def map_f1(image: Pixels, truth: NDArray[np.bool_]) -> dict[str, list[float]]:
-    """Pixel F1 of every single map at every one of `MAP_THRESHOLDS`."""
     height, width = truth.shape
     found = {}
-    for name, measured in measure_all(image, MAPS).items():
-        if measured.map is None:  # the feature failed: nothing is marked
-            found[name] = [pixel_f1(truth, np.zeros_like(truth))] * len(MAP_THRESHOLDS)
-            continue
-        response = cv2.resize(measured.map, (width, height), interpolation=cv2.INTER_LINEAR)
-        found[name] = [round(pixel_f1(truth, response >= cut), 4) for cut in MAP_THRESHOLDS]
+    for name, measured_map in measure_all(image, MAPS).items():
+        if measured_map.map is None:  # the feature failed: nothing is marked
+            response = np.zeros((height, width), np.float32)
+        else:
+            response = np.asarray(
+                cv2.resize(measured_map.map, (width, height), interpolation=cv2.INTER_LINEAR),
+                np.float32)  # fmt: skip
+        area = auc(truth.ravel(), response.ravel())
+        found[name] = MapScores(
+            auc=None if np.isnan(area) else area,
+            otsu=pixel_f1(truth, response > _otsu(response)),
+            cuts=tuple(round(pixel_f1(truth, response >= cut), 4) for cut in MAP_THRESHOLDS),
+        )
     return found
+
+
+def _otsu(response: NDArray[np.float32]) -> float:
+    """Otsu's threshold (1979) over 256 levels between the least and greatest response."""
+    low, high = float(response.min()), float(response.max())
+    if low == high:
+        return high  # nothing is above it
+    levels = np.asarray(np.rint((response - low) / (high - low) * 255), np.uint8)
+    cut, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return low + (float(cut) + 0.5) / 255 * (high - low)
+
+
+def best_cuts(found: Sequence[dict[str, MapScores]]) -> dict[str, int]:
+    """Index of the cut of every map with the best mean F1 over these pictures.
+
+    Only for pictures that are not evaluated; none gives an empty answer.
+    """
+    if not found:
+        return {}
+    return {name: int(np.mean([maps[name].cuts for maps in found], axis=0).argmax())
+            for name in MAPS}  # fmt: skip

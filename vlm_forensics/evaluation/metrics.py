@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DRAWS = 1000
+BINS = 15
+"""Of the reliability diagram."""
 
 
 class Figure(NamedTuple):
@@ -87,6 +89,126 @@ def auc(positive: ArrayLike, scores: ArrayLike) -> float:
         return float("nan")
     ranks = rankdata(scores)
     return float((ranks[truth].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def average_precision(positive: ArrayLike, scores: ArrayLike) -> float:
+    """Mean precision over the positives in falling order of score; tied scores fall together.
+
+    Args:
+        positive: `[N]` booleans.
+        scores: `[N]`, higher means positive.
+
+    Returns:
+        In (0, 1]; NaN when a class is missing.
+    """
+    hits, alarms = _cumulated(positive, scores)
+    if not hits[-1] or not alarms[-1]:
+        return float("nan")
+    recall = hits / hits[-1]
+    precision = hits[1:] / (hits[1:] + alarms[1:])
+    return float((np.diff(recall) * precision).sum())
+
+
+def tpr_at_fpr(positive: ArrayLike, scores: ArrayLike, fpr: float) -> float:
+    """The largest share of positives above a cut that at most `fpr` of the negatives reach.
+
+    The cut is read off the evaluated pictures, as everywhere in the literature: it says what the
+    ranking allows, not what the shipped threshold does.
+
+    Returns:
+        In [0, 1]; NaN when a class is missing.
+    """
+    hits, alarms = _cumulated(positive, scores)
+    if not hits[-1] or not alarms[-1]:
+        return float("nan")
+    return float(hits[alarms / alarms[-1] <= fpr].max() / hits[-1])
+
+
+def roc(positive: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """False and true positive rates from (0, 0) to (1, 1), one point per distinct score.
+
+    Empty arrays when a class is missing.
+    """
+    hits, alarms = _cumulated(positive, scores)
+    if not hits[-1] or not alarms[-1]:
+        return np.zeros(0), np.zeros(0)
+    return alarms / alarms[-1], hits / hits[-1]
+
+
+def _cumulated(
+    positive: ArrayLike, scores: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positives and negatives at or above every distinct score, falling; both start with 0."""
+    truth, values = np.asarray(positive, bool), np.asarray(scores, np.float64)
+    order = np.argsort(-values, kind="stable")
+    truth, values = truth[order], values[order]
+    last = np.append(np.flatnonzero(np.diff(values)), len(values) - 1) if len(values) else []
+    hits, alarms = np.cumsum(truth), np.cumsum(~truth)
+    return (np.append(0, hits[np.asarray(last, int)]),
+            np.append(0, alarms[np.asarray(last, int)]))  # fmt: skip
+
+
+def brier(positive: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean squared distance of the probability from what was true (Brier 1950), in [0, 1]."""
+    truth = np.asarray(positive, np.float64)
+    return mean((np.asarray(probabilities, np.float64) - truth) ** 2)
+
+
+class Bins(NamedTuple):
+    """Pictures sorted into equal ranges of probability; `[BINS]` each, NaN where none fell."""
+
+    count: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    """Mean probability of the pictures in the bin."""
+    frequency: NDArray[np.float64]
+    """Share of them that are positive."""
+
+
+def reliability(positive: ArrayLike, probabilities: ArrayLike) -> Bins:
+    """The reliability diagram of these probabilities."""
+    truth = np.asarray(positive, np.float64)
+    values = np.asarray(probabilities, np.float64)
+    where = np.minimum((values * BINS).astype(int), BINS - 1)
+    count = np.bincount(where, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        return Bins(count, np.bincount(where, values, BINS) / count,
+                    np.bincount(where, truth, BINS) / count)  # fmt: skip
+
+
+def calibration_error(positive: ArrayLike, probabilities: ArrayLike) -> float:
+    """Expected calibration error over `BINS` equal ranges (Guo et al. 2017), in [0, 1]."""
+    bins = reliability(positive, probabilities)
+    total = bins.count.sum()
+    if not total:
+        return float("nan")
+    return float(np.nansum(bins.count * np.abs(bins.confidence - bins.frequency)) / total)
+
+
+def confusion(truth: ArrayLike, called: ArrayLike, rows: int, columns: int) -> NDArray[np.int64]:
+    """How often each class was called what, `[rows, columns]`.
+
+    Args:
+        truth: `[N]` classes, 0 to `rows - 1`.
+        called: `[N]` answers, 0 to `columns - 1`.
+        rows: number of classes.
+        columns: number of answers, the classes first.
+    """
+    cells = np.asarray(truth, int) * columns + np.asarray(called, int)
+    return np.bincount(cells, minlength=rows * columns).reshape(rows, columns)
+
+
+def macro_f1(truth: ArrayLike, called: ArrayLike) -> float:
+    """Mean F1 of the classes that occur in `truth`; an answer that is no class is a miss.
+
+    Returns:
+        In [0, 1]; NaN of nothing.
+    """
+    labels, answers = np.asarray(truth, int), np.asarray(called, int)
+    found = []
+    for label in np.unique(labels):
+        both = ((labels == label) & (answers == label)).sum()
+        found.append(2 * both / ((labels == label).sum() + (answers == label).sum()))
+    return mean(found)
 
 
 def balanced_accuracy(positive: ArrayLike, called: ArrayLike) -> float:

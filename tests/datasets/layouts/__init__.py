@@ -16,8 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from vlm_forensics.datasets.base import SkipCode
@@ -38,6 +40,28 @@ def loses(number: int) -> Callable[[Damage], Damage]:
         return damage
 
     return mark
+
+
+def breaks(place: str, code: SkipCode = SkipCode.BROKEN_IMAGE) -> Damage:
+    """A damage: the file at `place` is no picture any more."""
+
+    def damage(root: Path) -> SkipCode:
+        put(root / place, b"no picture")
+        return code
+
+    damage.__name__ = code.value
+    return damage
+
+
+def removes(place: str, code: SkipCode) -> Damage:
+    """A damage: there is no file at `place`."""
+
+    def damage(root: Path) -> SkipCode:
+        (root / place).unlink()
+        return code
+
+    damage.__name__ = code.value
+    return damage
 
 
 @dataclass(frozen=True)
@@ -74,6 +98,15 @@ def put(path: Path, data: bytes | str) -> Path:
     """Write a file and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def put_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write a parquet file, two rows a group, so that some lie beyond the first group."""
+    pyarrow = pytest.importorskip("pyarrow", reason="pip install '.[train]'")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install '.[train]'")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=2)
     return path
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from vlm_forensics.datasets.base import SkipCode
 from vlm_forensics.taxonomy import Label
 
-from . import Expected, image_bytes, loses, put
+from . import Expected, image_bytes, loses, put, put_parquet
 
 SHARD = "core/train-00000-of-00002.parquet"
 
@@ -26,8 +24,8 @@ TRAIN = (_row(0, "real", "real"), _row(1, "fake", "flux.1-dev"), _row(2, "fake",
 
 
 def make(root: Path) -> list[Expected]:
-    _shard(root / SHARD, list(TRAIN))
-    _shard(root / "reddit/test-00000-of-00001.parquet", [_row(3, "real", "")])
+    put_parquet(root / SHARD, list(TRAIN))
+    put_parquet(root / "reddit/test-00000-of-00001.parquet", [_row(3, "real", "")])
     return [
         Expected(Label.REAL, "train"),
         Expected(Label.SYNTHETIC, "train", generator="flux.1-dev"),
@@ -36,28 +34,20 @@ def make(root: Path) -> list[Expected]:
     ]
 
 
-def _shard(path: Path, rows: list[dict[str, Any]]) -> None:
-    pyarrow = pytest.importorskip("pyarrow", reason="pip install '.[train]'")
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install '.[train]'")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Two rows a group, so that a sample beyond the first group is among them.
-    parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=2)
-
-
 def broken_image(root: Path) -> SkipCode:
     bad = {**TRAIN[0], "image": {"bytes": b"no image", "path": "0.jpg"}}
-    _shard(root / SHARD, [bad, *TRAIN[1:]])
+    put_parquet(root / SHARD, [bad, *TRAIN[1:]])
     return SkipCode.BROKEN_IMAGE
 
 
 def empty_cell(root: Path) -> SkipCode:
     bad = {**TRAIN[0], "image": {"bytes": None, "path": "0.jpg"}}
-    _shard(root / SHARD, [bad, *TRAIN[1:]])
+    put_parquet(root / SHARD, [bad, *TRAIN[1:]])
     return SkipCode.BROKEN_IMAGE
 
 
 def unknown_label(root: Path) -> SkipCode:
-    _shard(root / SHARD, [{**TRAIN[0], "label": "maybe"}, *TRAIN[1:]])
+    put_parquet(root / SHARD, [{**TRAIN[0], "label": "maybe"}, *TRAIN[1:]])
     return SkipCode.UNKNOWN_LABEL
 
 
