@@ -124,9 +124,9 @@ class LightModel(nn.Module):
 
 def fits(config: Any) -> bool:
     """Whether a model of this configuration has a tower that `LightTower` can stand in for."""
-    vision = getattr(config.backbone_config, "vision_config", None)
-    return (
-        getattr(vision, "model_type", "") == "internvl_vision"
+    vision = getattr(config.backbone_config, "vision_config", SimpleNamespace(model_type=""))
+    return bool(
+        vision.model_type == "internvl_vision"
         and vision.hidden_act == "gelu"
         and vision.norm_type == "layer_norm"
         and vision.attention_bias
