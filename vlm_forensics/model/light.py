@@ -113,6 +113,11 @@ class LightModel(nn.Module):
         self.adapter = DetectionAdapter(config)
         self.mask_decoder = MaskDecoder(config)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.tower.start.device
+
     def detect(
         self, pixel_values: Tensor, overview: Tensor, tiles: Tensor | None = None
     ) -> LightDetection:
