@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -234,8 +234,10 @@ class Detector:
         inside = heatmap >= self._calibration.mask_threshold
         verdict, reasons, checked = self._verdict(classes, said, inside, heatmap)
         observed = evidence(findings)
-        kept, dropped = _claims(verdict, checked, said, findings, observed)
-        shown = checked.head is Verdict.TAMPERED and verdict is not Verdict.REAL
+        suspected = float(1 - classes[0]) >= self._calibration.claims_from
+        objection = _objection(verdict, checked, suspected=suspected)
+        kept, dropped = _claims(objection, said, findings, observed)
+        shown = seen.heatmap is not None and _marks(verdict, findings.classes)
         regions, mask = _marked(findings, inside, self._calibration, shown=shown)
         if not shown:
             observed = tuple(item.model_copy(update={"region": None}) for item in observed)
@@ -311,24 +313,29 @@ def _by_name(classes: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _claims(
-    verdict: Verdict, checked: Consistency, said: _Said, findings: Findings,
-    observed: tuple[Evidence, ...],
-) -> tuple[tuple[Claim, ...], tuple[str, ...]]:  # fmt: skip
+    objection: str, said: _Said, findings: Findings, observed: tuple[Evidence, ...]
+) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
     if not isinstance(said.parsed, Answer):
         return (), ()
     found, dropped = claims(said.parsed, findings, observed)
-    if objection := _objection(verdict, checked):
+    if objection:
         return (), (*dropped, *(f"{claim.artifact}: {objection}" for claim in found))
     return found, dropped
 
 
-def _objection(verdict: Verdict, checked: Consistency) -> str:
+def _objection(verdict: Verdict, checked: Consistency, *, suspected: bool) -> str:
     """Why no claim may stand; a claim accuses, and a false accusation is the costly error."""
     if verdict is Verdict.REAL or checked.head is Verdict.REAL or checked.text is not checked.head:
         return "head and text do not both say forged"
-    if verdict is Verdict.INCONCLUSIVE:
+    if verdict is Verdict.INCONCLUSIVE and not suspected:
         return "the verdict is inconclusive"
     return ""
+
+
+def _marks(verdict: Verdict, classes: Mapping[str, float]) -> bool:
+    """Whether places are marked: where tampering is found, and where it may be, to look at."""
+    likelier = classes[Verdict.TAMPERED] >= classes[Verdict.SYNTHETIC]
+    return verdict is Verdict.TAMPERED or (verdict is Verdict.INCONCLUSIVE and likelier)
 
 
 def _marked(

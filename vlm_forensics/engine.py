@@ -60,7 +60,7 @@ class Engine:
     def __init__(
         self, model: VlmForensicsModel | light.LightModel, text: TextInputs | None
     ) -> None:
-        self.model = model.train(False)
+        self.model: Any = model.train(False)  # both kinds see; only the assembled model writes
         self.text = text
         self.size = _side(model.config.backbone_config.vision_config)
 
@@ -224,7 +224,7 @@ def _complete(lacking: Iterable[str]) -> None:
         raise RuntimeError(f"{count} tensors are missing")
 
 
-def _text_inputs(folder: Path, model: VlmForensicsModel) -> TextInputs:
+def _text_inputs(folder: Path, model: Any) -> TextInputs:
     from transformers import AutoTokenizer
 
     from vlm_forensics.collate import TextInputs

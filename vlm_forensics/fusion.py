@@ -70,7 +70,8 @@ def with_clones(heatmap: NDArray[np.float32], copy_move: Measurement | None) -> 
         areas = [_inside(copy_move.map, box, scale) for box in pair]
         marked[max(areas, key=lambda area: _mean(heat, area))] = 1.0
     size = heatmap.shape[1], heatmap.shape[0]
-    return np.maximum(heatmap, cv2.resize(marked, size, interpolation=cv2.INTER_LINEAR))
+    copies = cv2.resize(marked, size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.maximum(heatmap, copies), np.float32)
 
 
 def _inside(

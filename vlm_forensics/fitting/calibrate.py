@@ -127,7 +127,7 @@ def mask_threshold(
     tampered = CLASSES.index(Label.TAMPERED)
     chosen = np.flatnonzero((found.classes == tampered) & found.mask_known)
     truths = [np.asarray(found.masks[i]) for i in chosen]
-    maps = [heatmaps[i] for i in chosen]
+    maps = [heatmaps[int(i)] for i in chosen]
     called = shares[chosen].argmax(1) == tampered
 
     def score(threshold: float) -> float:

@@ -139,7 +139,10 @@ class _BalancedTrainer(Trainer):
         named = list(parts.named_parameters())
         stream = [p for name, p in named if name.startswith(_STREAM)]
         others = [p for name, p in named if not name.startswith(_STREAM)]
-        groups = [{"params": others}, {"params": stream, "lr": rate * STREAM_SHARE}]
+        groups: list[dict[str, Any]] = [
+            {"params": others},
+            {"params": stream, "lr": rate * STREAM_SHARE},
+        ]
         self.optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
         return self.optimizer
 

@@ -113,6 +113,11 @@ class LightModel(nn.Module):
         self.adapter = DetectionAdapter(config)
         self.mask_decoder = MaskDecoder(config)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.tower.start.device
+
     def detect(
         self, pixel_values: Tensor, overview: Tensor, tiles: Tensor | None = None
     ) -> LightDetection:
@@ -124,9 +129,9 @@ class LightModel(nn.Module):
 
 def fits(config: Any) -> bool:
     """Whether a model of this configuration has a tower that `LightTower` can stand in for."""
-    vision = getattr(config.backbone_config, "vision_config", None)
-    return (
-        getattr(vision, "model_type", "") == "internvl_vision"
+    vision = getattr(config.backbone_config, "vision_config", SimpleNamespace(model_type=""))
+    return bool(
+        vision.model_type == "internvl_vision"
         and vision.hidden_act == "gelu"
         and vision.norm_type == "layer_norm"
         and vision.attention_bias

@@ -89,7 +89,8 @@ def _cell_loss(logits: Tensor, masks: Tensor, targets: dict[str, Tensor]) -> Ten
     known = targets["mask_known"] | whole
     if not bool(known.any()):
         return logits.sum() * 0
-    cells = F.adaptive_avg_pool2d(masks[:, None], logits.shape[-2:])[:, 0]
+    height, width = logits.shape[-2:]
+    cells = F.adaptive_avg_pool2d(masks[:, None], (height, width))[:, 0]
     altered = torch.where(whole[:, None, None], torch.ones_like(cells), cells)
     return cell_loss(logits[known], altered[known], targets["operation_labels"][known])
 
