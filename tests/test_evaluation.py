@@ -187,7 +187,7 @@ def test_calibration_by_hand() -> None:
     assert metrics.calibration_error([0, 0, 1, 1], [0.9, 0.9, 0.1, 0.1]) == pytest.approx(0.9)
     assert metrics.calibration_error([1, 1, 0, 0], [1, 1, 0, 0]) == 0
     assert metrics.brier([1, 0], [0.8, 0.4]) == pytest.approx((0.04 + 0.16) / 2)
-    assert metrics.reliability([1, 0], [1.0, 0.0]).count.sum() == 2
+    assert metrics.reliability([1, 0], [1.0, 0.0]).sizes.sum() == 2
 
 
 def test_overlap_by_hand() -> None:

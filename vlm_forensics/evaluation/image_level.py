@@ -21,6 +21,7 @@ from vlm_forensics.evaluation.answers import (
     ranking,
 )
 from vlm_forensics.evaluation.metrics import (
+    BINS,
     Figure,
     auc,
     average_precision,
@@ -77,7 +78,7 @@ NAMES = {
     "fpr_on_reals": "reals called forged (FPR)",
     "recall_on_forged": "forged called forged (TPR)",
     "forged_called_real": "forged called real",
-    "ece": f"expected calibration error, {reliability(np.zeros(0), np.zeros(0)).count.size} bins",
+    "ece": f"expected calibration error, {BINS} bins",
     "brier": "Brier score",
     "coverage": "coverage: share with a verdict",
     "risk": "risk: share of given verdicts that are wrong",
@@ -151,9 +152,11 @@ def baseline_scores(answers: Answers, baseline: baselines.Baseline) -> NDArray[n
 def confusions(answers: Answers) -> Table:
     """How often each label was called what."""
     cells = confusion(answers.label, answers.called, len(CLASSES), len(ANSWERS))
-    rows = tuple((str(label), *map(int, cells[n])) for n, label in enumerate(CLASSES))
+    rows: list[tuple[Cell, ...]] = [
+        (str(label), *map(int, cells[n])) for n, label in enumerate(CLASSES)
+    ]
     return Table(id="confusion", title="Confusion matrix", note="Rows: truth. Columns: answer.",
-                 columns=("truth", *ANSWERS), rows=rows)  # fmt: skip
+                 columns=("truth", *ANSWERS), rows=tuple(rows))  # fmt: skip
 
 
 def by_source(answers: Answers) -> Table:

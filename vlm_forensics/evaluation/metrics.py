@@ -142,10 +142,8 @@ def _cumulated(
     truth, values = np.asarray(positive, bool), np.asarray(scores, np.float64)
     order = np.argsort(-values, kind="stable")
     truth, values = truth[order], values[order]
-    last = np.append(np.flatnonzero(np.diff(values)), len(values) - 1) if len(values) else []
-    hits, alarms = np.cumsum(truth), np.cumsum(~truth)
-    return (np.append(0, hits[np.asarray(last, int)]),
-            np.append(0, alarms[np.asarray(last, int)]))  # fmt: skip
+    last = np.flatnonzero(np.append(np.diff(values), 1)[: len(values)])
+    return (np.append(0, np.cumsum(truth)[last]), np.append(0, np.cumsum(~truth)[last]))
 
 
 def brier(positive: ArrayLike, probabilities: ArrayLike) -> float:
@@ -157,7 +155,8 @@ def brier(positive: ArrayLike, probabilities: ArrayLike) -> float:
 class Bins(NamedTuple):
     """Pictures sorted into equal ranges of probability; `[BINS]` each, NaN where none fell."""
 
-    count: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    """Pictures in the bin."""
     confidence: NDArray[np.float64]
     """Mean probability of the pictures in the bin."""
     frequency: NDArray[np.float64]
@@ -178,10 +177,10 @@ def reliability(positive: ArrayLike, probabilities: ArrayLike) -> Bins:
 def calibration_error(positive: ArrayLike, probabilities: ArrayLike) -> float:
     """Expected calibration error over `BINS` equal ranges (Guo et al. 2017), in [0, 1]."""
     bins = reliability(positive, probabilities)
-    total = bins.count.sum()
+    total = bins.sizes.sum()
     if not total:
         return float("nan")
-    return float(np.nansum(bins.count * np.abs(bins.confidence - bins.frequency)) / total)
+    return float(np.nansum(bins.sizes * np.abs(bins.confidence - bins.frequency)) / total)
 
 
 def confusion(truth: ArrayLike, called: ArrayLike, rows: int, columns: int) -> NDArray[np.int64]:

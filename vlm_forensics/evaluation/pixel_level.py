@@ -150,7 +150,9 @@ def _table(
         ("n tampered", *(len(_tampered(own)) for own in groups.values())),
         ("n real", *(len(_reals(own)) for own in groups.values())),
     ]
-    scores = [(row, *(Value.of(figure(own)) for own in groups.values())) for row, figure in rows]
+    scores: list[tuple[Cell, ...]] = [
+        (row, *(Value.of(figure(own)) for own in groups.values())) for row, figure in rows
+    ]
     return Table(id=name, title=title, note=note, columns=("score", *groups),
                  rows=(*(counts if name == "pixels" else ()), *scores))  # fmt: skip
 

@@ -47,7 +47,8 @@ class Protocol(BaseModel):
     title: str
     dataset: str
     """Name of the adapter in `datasets/`."""
-    split: Literal["val", "test"]
+    split: Literal["val", "test", "all"]
+    """`all` where the authors publish pictures for testing only, without naming a split."""
     binary: bool
     """Real and fake only, whatever kind of fake."""
     notes: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,7 +18,7 @@ def auc_drop(positive: ArrayLike, clean: ArrayLike, degraded: ArrayLike) -> floa
     return auc(positive, clean) - auc(positive, degraded)
 
 
-def table(clean: Sequence[Case], degraded: dict[str, Sequence[Case]]) -> Table:
+def table(clean: Sequence[Case], degraded: Mapping[str, Sequence[Case]]) -> Table:
     """One row per condition.
 
     Args:

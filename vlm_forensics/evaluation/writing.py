@@ -63,8 +63,8 @@ def _left_out(found: Evaluation) -> Iterator[str]:
     if not found.skipped:
         yield "Nothing was skipped."
         return
-    counts = Counter(item.code for item in found.skipped)
-    rows = [(_cell(code), count) for code, count in sorted(counts.items())]
+    reasons = Counter(item.code for item in found.skipped)
+    rows = [(_cell(code), count) for code, count in sorted(reasons.items())]
     yield f"## Skipped: {len(found.skipped)}\n\n" + markdown(("why", "n"), rows)
     shown = [(_cell(item.data), _cell(item.where), item.code, _cell(item.why))
              for item in found.skipped[:SHOWN_SKIPPED]]  # fmt: skip
