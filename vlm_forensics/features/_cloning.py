@@ -1,4 +1,4 @@
-"""Search for pairs of equal areas inside one image."""
+"""Pairs of equal areas inside one image: candidates, each checked pixel by pixel."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Gray = NDArray[np.uint8]
-Box = tuple[int, int, int, int]
+from vlm_forensics.features._clone_candidates import (
+    Box,
+    Candidate,
+    Gray,
+    Transform,
+    keypoint_candidates,
+    least_offset,
+    window_candidates,
+)
 
-_KEYPOINTS = 2500
-_RATIO = 0.6
-"""Best over second-best distance: above it the match is one of many (texture)."""
-_FARTHEST = 250.0
-"""Largest SIFT descriptor distance of a copy (descriptors have length 512)."""
-_FEWEST = 5
-_CORRELATION = 0.85
+__all__ = ["Clone", "find_clones"]
+
+_Rgb = NDArray[np.uint8]
+_Floats = NDArray[np.float32]
+_Mask = NDArray[np.bool_]
+
+_WINDOWED = 90_000
+"""Pixels searched window by window; larger images are scaled down to it."""
+_CLONES = 4
+_MATCH = 64
+"""Textured pixels that agree count as one match for each of these."""
 _SHARED = 0.3
 """Largest share of an area that may lie in its copy."""
-_CLONES = 4
-_SCALES = 0.4, 2.5
-_WINDOW = 7, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,256 +41,305 @@ class Clone:
     matches: float
     a: Box
     b: Box
-    area: NDArray[np.bool_]
+    area: _Mask
     """`[H, W]`, both areas."""
 
 
-def least_offset(shape: tuple[int, ...]) -> float:
-    """Shortest distance between an area and its copy, pixels: nearer ones are self-similarity."""
-    return float(max(16.0, 0.04 * max(shape)))
-
-
-def keypoint_clones(gray: Gray) -> list[Clone]:
-    """Pairs of areas tied by SIFT matches under one similarity transform each.
+def find_clones(rgb: _Rgb) -> list[Clone]:
+    """Pairs of areas that are equal but for compression and resampling, strongest first.
 
     Args:
-        gray: `[H, W]`.
+        rgb: `[H, W, 3]`.
     """
-    source, target = _self_matches(gray)
-    cv2.setRNGSeed(0)
+    gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    picture = _Picture(rgb.astype(np.float32), gray, gray.astype(np.float32))
     clones: list[Clone] = []
-    while len(source) >= _FEWEST and len(clones) < _CLONES:
-        transform, chosen = cv2.estimateAffinePartial2D(
-            source, target, ransacReprojThreshold=3, maxIters=2000, confidence=0.999
-        )
-        if transform is None or np.count_nonzero(chosen) < _FEWEST:
-            break
-        inlier = chosen.ravel().astype(bool)
-        clone = _verified(gray, source[inlier], target[inlier], transform)
-        if clone is not None:
+    for candidate in [*_scaled_windows(gray), *keypoint_candidates(gray)]:
+        clone = _checked(picture, candidate)
+        if clone is not None and not any(_same(clone, other) for other in clones):
             clones.append(clone)
-        source, target = source[~inlier], target[~inlier]
-    return clones
+        if len(clones) == _CLONES:
+            break
+    return sorted(clones, key=lambda clone: -clone.matches)
 
 
-def _self_matches(gray: Gray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Points `[n, 2]` and their best match elsewhere, each pair once (x of the first smaller)."""
-    none = np.zeros((0, 2), np.float32)
-    # Half the usual contrast threshold: copies are small and often lie in quiet areas.
-    points, descriptors = cv2.SIFT.create(_KEYPOINTS, contrastThreshold=0.02).detectAndCompute(
-        gray, None
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    rgb: _Floats
+    gray: Gray
+    light: _Floats
+    """`gray` as float, which registration needs."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.gray.shape[0], self.gray.shape[1]
+
+
+def _scaled_windows(gray: Gray) -> list[Candidate]:
+    """`window_candidates` of the image at the size that they can afford."""
+    scale = min(1.0, (_WINDOWED / gray.size) ** 0.5)
+    small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    found = window_candidates(np.asarray(small, np.uint8))
+    if scale == 1:
+        return found
+    zoom = np.array([1, 1, 1 / scale])
+    return [
+        Candidate(candidate.transform * zoom, _box_of([edge / scale for edge in candidate.box]))
+        for candidate in found
+    ]
+
+
+def _box_of(edges: list[float]) -> Box:
+    x0, y0, x1, y1 = (round(edge) for edge in edges)
+    return x0, y0, x1, y1
+
+
+def _same(clone: Clone, other: Clone) -> bool:
+    both = np.count_nonzero(clone.area & other.area)
+    return both > 0.5 * min(np.count_nonzero(clone.area), np.count_nonzero(other.area))
+
+
+def _checked(picture: _Picture, candidate: Candidate) -> Clone | None:
+    """The clone of this candidate, under its transform as given or better registered."""
+    candidate = _snapped(picture.light, candidate)
+    given = _agreeing(picture, candidate.transform, candidate.box)
+    better = _registered(picture.light, candidate)
+    refined = None if better is None else _agreeing(picture, better, candidate.box)
+    found = max((f for f in (given, refined) if f), key=lambda f: f.textured, default=None)
+    if found is None or not _convincing(found):
+        return None
+    return _placed(picture.gray, found)
+
+
+_SNAP = 6
+"""Pixels that a candidate found in a smaller image may be off."""
+
+
+def _snapped(light: _Floats, candidate: Candidate) -> Candidate:
+    """The candidate moved by whole pixels to where its box correlates best."""
+    x0, y0, x1, y1 = _clipped(candidate.box, light.shape, 0)
+    if min(x1 - x0, y1 - y0) <= 12:
+        return candidate
+    local = candidate.transform.copy()
+    local[:, 2] -= (x0 - _SNAP, y0 - _SNAP)
+    size = (x1 - x0 + 2 * _SNAP, y1 - y0 + 2 * _SNAP)
+    moved = cv2.warpAffine(light, local, size, borderMode=cv2.BORDER_REPLICATE)
+    score = cv2.matchTemplate(moved, light[y0:y1, x0:x1], cv2.TM_CCOEFF_NORMED)
+    row, col = divmod(int(score.argmax()), score.shape[1])
+    transform = candidate.transform.copy()
+    transform[:, 2] -= (col - _SNAP, row - _SNAP)
+    return Candidate(transform, candidate.box)
+
+
+_STEPS = 15
+_STRETCH = 1.25
+"""Largest ratio of the scales in two directions: copies are seldom stretched more."""
+
+
+def _registered(light: _Floats, candidate: Candidate) -> Transform | None:
+    """The candidate's transform after registration of the pixels (ECC), if it converges."""
+    x0, y0, x1, y1 = _clipped(candidate.box, light.shape, 6)
+    if min(x1 - x0, y1 - y0) <= 12:
+        return None
+    back = cv2.invertAffineTransform(candidate.transform)
+    back[:, 2] += back[:, :2] @ (x0, y0)
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _STEPS, 1e-4)
+    patch = np.ascontiguousarray(light[y0:y1, x0:x1])
+    try:
+        _, found = cv2.findTransformECC(
+            patch, light, back.astype(np.float32), cv2.MOTION_AFFINE, criteria, None, 3
+        )
+    except cv2.error:  # no convergence
+        return None
+    back = np.asarray(found, np.float64)
+    back[:, 2] -= back[:, :2] @ (x0, y0)
+    wide, narrow = np.linalg.svd(back[:, :2])[1]
+    if narrow < 0.4 or wide > 2.5 or wide > _STRETCH * narrow:
+        return None
+    return np.asarray(cv2.invertAffineTransform(back), np.float64)
+
+
+def _clipped(box: Box, shape: tuple[int, ...], margin: float) -> Box:
+    (x0, y0, x1, y1), (height, width) = box, shape[:2]
+    return (max(0, int(x0 - margin)), max(0, int(y0 - margin)),
+            min(width, int(x1 + margin)), min(height, int(y1 + margin)))  # fmt: skip
+
+
+_WINDOW = 9, 9
+_UNEXPLAINED = 0.12
+"""Share of the local variance that a copy may leave unexplained."""
+_NOISE = 12.0
+"""Squared difference, grey levels, that compression alone makes."""
+_LOOSE = 0.3, 24.0
+"""The same two limits for the surroundings of an area that agrees closely."""
+_REACH = 0.8
+"""How far around the candidate's box agreement is looked for, in box sides."""
+_NEIGHBOURS = (3, 0), (0, 3), (2, 2), (2, -2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreement:
+    """An area that agrees with the image moved by `transform`, and how well."""
+
+    transform: Transform
+    area: _Mask
+    """`[H, W]`, second area."""
+    textured: int
+    """Pixels that agree closely and have texture well above compression noise."""
+    detail: float
+    """Correlation of the finest detail of both areas."""
+    bias: float
+    """Largest mean difference of a colour channel, grey levels."""
+    sharpness: float
+    """How many times the squared difference grows when one area is moved by 3 pixels."""
+    thickness: float
+    """Radius of the largest disc inside the area, pixels."""
+
+
+def _agreeing(picture: _Picture, transform: Transform, box: Box) -> _Agreement | None:
+    """The largest connected area around `box` that agrees under this transform."""
+    side = max(box[2] - box[0], box[3] - box[1], 40)
+    x0, y0, x1, y1 = _clipped(box, picture.shape, _REACH * side)
+    if min(x1 - x0, y1 - y0) < 20:
+        return None
+    local = transform.copy()
+    local[:, 2] -= (x0, y0)
+    size = (x1 - x0, y1 - y0)
+    moved = cv2.warpAffine(
+        picture.rgb, local, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    if descriptors is None or len(points) < 2 * _FEWEST:
-        return none, none
-    place = np.array([point.pt for point in points], np.float32)
-    best, distance, ratio = _nearest(place, descriptors, least_offset(gray.shape))
-    good = (distance < _FARTHEST) & (ratio < _RATIO)
-    pairs = np.sort(np.stack([np.flatnonzero(good), best[good]], axis=1), axis=1)
-    first = place[:, 0] * 65536 + place[:, 1]
-    swap = first[pairs[:, 0]] > first[pairs[:, 1]]
-    pairs[swap] = pairs[swap][:, ::-1]
-    quads = np.unique(np.hstack([place[pairs[:, 0]], place[pairs[:, 1]]]).round(), axis=0)
-    quads = quads.reshape(-1, 4).astype(np.float32)
-    return np.ascontiguousarray(quads[:, :2]), np.ascontiguousarray(quads[:, 2:])
+    there = picture.rgb[y0:y1, x0:x1]
+    error, variance = _local(moved, there)
+    inside = _inside(picture.shape, local, size)
+    equal = (error < _UNEXPLAINED * variance + _NOISE) & inside
+    part, textured = _largest(equal, variance > 6 * _NOISE)
+    if textured < _least_texture(picture.shape):
+        return None
+    whole = np.zeros(picture.shape, bool)
+    whole[y0:y1, x0:x1] = _grown(part, (error < _LOOSE[0] * variance + _LOOSE[1]) & inside)
+    if not _apart(whole, transform):
+        return None
+    return _described(transform, whole, textured, (moved, there, part))
 
 
-def _nearest(
-    place: NDArray[np.float32], descriptors: NDArray[np.float32], least: float
-) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
-    """Index and distance of the best match beyond `least` pixels, and its ratio to the next.
+def _local(moved: _Floats, there: _Floats) -> tuple[_Floats, _Floats]:
+    """Mean squared difference around each pixel, and the lesser variance of both areas there."""
+    error = cv2.blur(_channel_mean((moved - there) ** 2), _WINDOW)
+    variances = [
+        cv2.blur(_channel_mean(a * a), _WINDOW) - _channel_mean(cv2.blur(a, _WINDOW) ** 2)
+        for a in (moved, there)
+    ]
+    return np.asarray(error), np.maximum(np.minimum(*variances), 0)
 
-    Matches around the best one do not count as the next: one point gives several keypoints.
+
+def _channel_mean(rgb: _Floats) -> _Floats:
+    return np.asarray(cv2.transform(rgb, np.full((1, 3), 1 / 3)), np.float32)
+
+
+def _inside(shape: tuple[int, int], local: Transform, size: tuple[int, int]) -> _Mask:
+    """Where the moved image has pixels of its own, with the whole window around them."""
+    own = cv2.warpAffine(np.ones(shape, np.uint8), local, size, flags=cv2.INTER_NEAREST)
+    return np.asarray(cv2.erode(own, np.ones(_WINDOW, np.uint8), borderValue=0) > 0)
+
+
+def _largest(equal: _Mask, texture: _Mask) -> tuple[_Mask, int]:
+    """The connected part of `equal` with most texture, without thin links, and that texture."""
+    labels = _parts(equal)
+    sizes = np.bincount(labels.ravel(), weights=texture.ravel())
+    sizes[0] = 0
+    best = int(sizes.argmax())
+    return np.asarray((labels == best) & (best > 0)), int(sizes[best])
+
+
+def _parts(equal: _Mask) -> NDArray[np.int32]:
+    """Labels of the connected parts, thin links cut."""
+    opened = cv2.morphologyEx(equal.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    return np.asarray(cv2.connectedComponents(opened)[1])
+
+
+def _grown(part: _Mask, equal: _Mask) -> _Mask:
+    """The part and what `equal` connects to it: stronger compression breaks a copy up."""
+    labels = _parts(equal)
+    touched = np.unique(labels[part])
+    return np.asarray(part | np.isin(labels, touched[touched > 0]))
+
+
+def _apart(part: _Mask, transform: Transform) -> bool:
+    """Whether this area and where it came from are two places."""
+    back = cv2.invertAffineTransform(transform)
+    rows, cols = np.nonzero(part)
+    here = np.stack([cols, rows]).astype(np.float64)
+    moved = np.linalg.norm(back[:, :2] @ here + back[:, 2:] - here, axis=0)
+    if np.median(moved) < least_offset(part.shape):
+        return False
+    return np.count_nonzero(_origin(part, back) & part) <= _SHARED * len(rows)
+
+
+def _origin(part: _Mask, back: NDArray[np.float64]) -> _Mask:
+    size = part.shape[1], part.shape[0]
+    moved = cv2.warpAffine(part.astype(np.uint8), back, size, flags=cv2.INTER_NEAREST)
+    return np.asarray(moved > 0)
+
+
+def _described(
+    transform: Transform, whole: _Mask, textured: int, areas: tuple[_Floats, _Floats, _Mask]
+) -> _Agreement:
+    moved, there, part = areas
+    fine = [(a - cv2.GaussianBlur(a, (0, 0), 1.5))[part] for a in
+            (_channel_mean(moved), _channel_mean(there))]  # fmt: skip
+    length = np.sqrt((fine[0] ** 2).mean() * (fine[1] ** 2).mean())
+    gaps = [((np.roll(moved, step, (0, 1)) - there)[part] ** 2).mean() for step in _NEIGHBOURS]
+    difference = (moved - there)[part]
+    return _Agreement(
+        transform,
+        whole,
+        textured,
+        detail=float((fine[0] * fine[1]).mean() / (length + 1e-9)),
+        bias=float(np.abs(difference.mean(axis=0)).max()),
+        sharpness=float(min(gaps) / ((difference**2).mean() + 2)),
+        thickness=float(cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 3).max()),
+    )
+
+
+_DETAIL = 0.7
+_BIAS = 0.7
+_SHARPNESS = 3.0
+_THICKNESS = 5.0
+
+
+def _least_texture(shape: tuple[int, int]) -> float:
+    return max(60.0, 0.001 * shape[0] * shape[1])
+
+
+def _convincing(found: _Agreement) -> bool:
+    """Whether honest repetition is out of the question.
+
+    Windows and tiles differ in light from one to the next, edges fit their neighbourhood when
+    moved along themselves, and neither agrees in the finest detail.
     """
-    norm = np.einsum("nd,nd->n", descriptors, descriptors)
-    square = norm[:, None] + norm - 2 * descriptors @ descriptors.T
-    x, y = place.T
-    square[(x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 < least**2] = np.inf
-    few = np.argpartition(square, min(8, len(square) - 1), axis=1)[:, :8]
-    near = np.take_along_axis(square, few, axis=1)
-    order = np.argsort(near, axis=1, kind="stable")
-    few, near = np.take_along_axis(few, order, axis=1), np.take_along_axis(near, order, axis=1)
-    distance = np.sqrt(np.maximum(near, 0)).astype(np.float32)
-    best = few[:, 0]
-    apart = np.hypot(x[few] - x[best][:, None], y[few] - y[best][:, None]) > 8
-    other = np.where(apart, distance, np.inf).min(axis=1)
-    first = np.where(np.isfinite(distance[:, 0]), distance[:, 0], np.inf)
-    ratio = np.where(np.isfinite(first), first / np.maximum(other, 1e-6), 1)
-    return best, first, ratio.astype(np.float32)
+    return (
+        found.detail > _DETAIL
+        and found.bias < _BIAS
+        and found.sharpness > _SHARPNESS
+        and found.thickness >= _THICKNESS
+    )
 
 
-def _verified(
-    gray: Gray,
-    source: NDArray[np.float32],
-    target: NDArray[np.float32],
-    transform: NDArray[np.float64],
-) -> Clone | None:
-    """The clone, if the pixels between the matched points agree too.
-
-    Repeated structure (windows, stripes) gives matching points, seldom equal pixels in between.
-    """
-    scale = float(np.hypot(transform[0, 0], transform[1, 0]))
-    moved = np.linalg.norm(np.median(target - source, axis=0))
-    if not _SCALES[0] < scale < _SCALES[1] or moved < least_offset(gray.shape):
-        return None
-    height, width = gray.shape
-    hull = np.zeros(gray.shape, np.uint8)
-    cv2.fillConvexPoly(hull, cv2.convexHull(source.round().astype(np.int32)), 1)
-    there = cv2.warpAffine(hull, transform, (width, height), flags=cv2.INTER_NEAREST) > 0
-    if np.count_nonzero(hull) < 64 or np.count_nonzero(there) < 64:
-        return None
-    moved_pixels = cv2.warpAffine(gray, transform, (width, height), flags=cv2.INTER_LINEAR)
-    if _correlation(moved_pixels[there], gray[there]) < _CORRELATION:
-        return None
-    if np.count_nonzero(there & (hull > 0)) > _SHARED * np.count_nonzero(there):
-        return None
-    there = _grown(there, moved_pixels, gray)
-    back = cv2.warpAffine(
-        there.astype(np.uint8), transform, (width, height),
-        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-    )  # fmt: skip
-    here = (back > 0) | (hull > 0)
-    if _occurrences(gray, _box(hull > 0)) > 2:
-        return None
-    return Clone(float(len(source)), _box(here), _box(there), here | there)
-
-
-def _grown(seed: NDArray[np.bool_], moved: Gray, gray: Gray) -> NDArray[np.bool_]:
-    """The matched area with the equal pixels around it, up to its own size on each side.
-
-    Matched points seldom reach the border of what was copied.
-    """
-    x0, y0, x1, y1 = _box(seed)
-    reach = max(x1 - x0, y1 - y0)
-    near = np.zeros_like(seed)
-    near[max(0, y0 - reach) : y1 + reach, max(0, x0 - reach) : x1 + reach] = True
-    a, b = moved.astype(np.float32), gray.astype(np.float32)
-    mean = cv2.blur(b, _WINDOW)
-    spread = np.sqrt(np.maximum(cv2.blur(b * b, _WINDOW) - mean * mean, 0))
-    # Scaling and turning blur the copy: more difference is let pass where there is more texture.
-    equal = cv2.blur(np.abs(a - b), _WINDOW) < 0.4 * spread + 2
-    opened = ndimage.binary_opening(equal & near, np.ones((7, 7)))
-    labels, _ = ndimage.label(opened)
-    touched = np.unique(labels[seed & opened])
-    return np.asarray(seed | np.isin(labels, touched[touched > 0]))
-
-
-def _correlation(first: Gray, second: Gray) -> float:
-    spread = float(first.std() * second.std())
-    if spread < 4:
-        return 0.0
-    a, b = first.astype(np.float64), second.astype(np.float64)
-    return float(np.mean((a - a.mean()) * (b - b.mean())) / spread)
-
-
-def _box(area: NDArray[np.bool_]) -> Box:
-    rows, cols = np.flatnonzero(area.any(axis=1)), np.flatnonzero(area.any(axis=0))
-    return int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1
-
-
-_BLOCK = 12
-_ALIKE = 3
-"""Neighbours in the sorted order that each block is compared with."""
-_VOTES = 60
-_AREA = 18 * 18
-_FLAT = 3.0
-"""Standard deviation, grey levels, below which a block repeats by chance."""
-_SHIFTS = 5
 _TEMPLATE = 32
+_FLAT = 3.0
+"""Standard deviation, grey levels, of an area that is found everywhere."""
 _SAME = 0.9
 """Correlation from which a place shows the same content; a third place means a pattern."""
-_RIVALS = 3
-"""Distinct shifts with half the votes of the best: so many mean a repeating texture."""
 
 
-def dense_clone(gray: Gray) -> list[Clone]:
-    """The largest area repeated under one shift, or nothing.
-
-    Blocks are sorted by their quantised low frequencies, equal neighbours vote for their shift,
-    and the shifts with most votes are checked pixel by pixel.
-
-    Args:
-        gray: `[H, W]`, both sides at least 32.
-    """
-    for dx, dy in _voted_shifts(gray):
-        clone = _shift_clone(gray, dx, dy)
-        if clone is not None:
-            return [clone]
-    return []
-
-
-def _signatures(gray: Gray) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Low-frequency coefficients `[8, H', W']` of every block, and which blocks have texture."""
-    image = gray.astype(np.float32)
-    phase = np.pi * (np.arange(_BLOCK) + 0.5) / _BLOCK
-    waves = [np.cos(order * phase).astype(np.float32) / _BLOCK for order in range(3)]
-    low = [
-        cv2.sepFilter2D(image, -1, waves[u], waves[v], borderType=cv2.BORDER_REFLECT)
-        for u in range(3)
-        for v in range(3)
-        if u + v
-    ]
-    size = (_BLOCK, _BLOCK)
-    mean, square = cv2.blur(image, size), cv2.blur(image * image, size)
-    inside = slice(_BLOCK // 2, -_BLOCK // 2)
-    textured = (square - mean * mean > _FLAT**2)[inside, inside]
-    return np.stack(low)[:, inside, inside], textured
-
-
-def _voted_shifts(gray: Gray) -> list[tuple[int, int]]:
-    """Shifts `(dx, dy)` with most votes, dy ≥ 0."""
-    low, textured = _signatures(gray)
-    rows, cols = np.nonzero(textured)
-    if len(rows) < _VOTES:
-        return []
-    values = low[:, rows, cols]
-    order = np.lexsort(np.round(values[::-1]))
-    width = gray.shape[1]
-    votes = np.zeros((gray.shape[0], 2 * width), np.int64)
-    for step in range(1, _ALIKE + 1):
-        a, b = order[:-step], order[step:]
-        close = np.abs(values[:, a] - values[:, b]).max(axis=0) < 0.8
-        dy, dx = rows[b[close]] - rows[a[close]], cols[b[close]] - cols[a[close]]
-        sign = np.where((dy < 0) | ((dy == 0) & (dx < 0)), -1, 1)
-        dy, dx = dy * sign, dx * sign
-        far = dy**2 + dx**2 >= least_offset(gray.shape) ** 2
-        np.add.at(votes, (dy[far], dx[far] + width), 1)
-    return _strongest(votes)
-
-
-def _strongest(votes: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Shifts with most votes in `[dy, dx + W]`; none if many different ones are about as strong."""
-    middle = votes.shape[1] // 2
-    peaks = (votes == ndimage.maximum_filter(votes, 5)) & (votes >= _VOTES)
-    dy, dx = np.nonzero(peaks)
-    order = np.argsort(-votes[dy, dx], kind="stable")
-    ranked = votes[dy, dx][order]
-    if len(ranked) and np.count_nonzero(ranked[1:] >= 0.5 * ranked[0]) >= _RIVALS:
-        return []
-    return [(int(dx[at]) - middle, int(dy[at])) for at in order[:_SHIFTS]]
-
-
-def _shift_clone(gray: Gray, dx: int, dy: int) -> Clone | None:
-    """The largest textured area equal to the image shifted by `(dx, dy)`."""
-    height, width = gray.shape
-    here = gray[: height - dy, max(0, -dx) : width - max(0, dx)].astype(np.float32)
-    there = gray[dy:, max(0, dx) : width + min(0, dx)].astype(np.float32)
-    difference = cv2.blur(np.abs(here - there), _WINDOW)
-    mean = cv2.blur(here, _WINDOW)
-    spread = np.sqrt(np.maximum(cv2.blur(here * here, _WINDOW) - mean * mean, 0))
-    equal = difference < np.minimum(0.25 * spread + 0.3, 5)
-    labels, count = ndimage.label(ndimage.binary_opening(equal, np.ones((5, 5))))
-    if not count:
+def _placed(gray: Gray, found: _Agreement) -> Clone | None:
+    origin = _origin(found.area, cv2.invertAffineTransform(found.transform))
+    if not origin.any():
         return None
-    sizes = ndimage.sum_labels(spread > 1.5, labels, np.arange(1, count + 1))
-    best = int(np.argmax(sizes))
-    part = labels == best + 1
-    if sizes[best] < _AREA or np.std(here[part]) < _FLAT:
+    a, b = _box(origin), _box(found.area)
+    if _occurrences(gray, b) > 2:
         return None
-    clone = _placed(part, gray.shape, dx, dy)
-    if _occurrences(gray, clone.a) > 2:
-        return None
-    shared = 2 * np.count_nonzero(part) - np.count_nonzero(clone.area)
-    return clone if shared <= _SHARED * np.count_nonzero(part) else None
+    return Clone(found.textured / _MATCH, a, b, origin | found.area)
 
 
 def _occurrences(gray: Gray, box: Box) -> int:
@@ -297,10 +354,6 @@ def _occurrences(gray: Gray, box: Box) -> int:
     return int(ndimage.label(peaks, np.ones((3, 3)))[1])
 
 
-def _placed(part: NDArray[np.bool_], shape: tuple[int, ...], dx: int, dy: int) -> Clone:
-    height, width = shape
-    first, second = np.zeros(shape, bool), np.zeros(shape, bool)
-    first[: height - dy, max(0, -dx) : width - max(0, dx)] = part
-    second[dy:, max(0, dx) : width + min(0, dx)] = part
-    matches = float(np.count_nonzero(part)) / 64
-    return Clone(matches, _box(first), _box(second), first | second)
+def _box(area: _Mask) -> Box:
+    rows, cols = np.flatnonzero(area.any(axis=1)), np.flatnonzero(area.any(axis=0))
+    return int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1

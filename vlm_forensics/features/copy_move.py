@@ -1,4 +1,4 @@
-"""Copied areas: keypoints that match elsewhere in the image, or blocks repeated exactly."""
+"""Copied areas: what is found again elsewhere in the image, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from typing import ClassVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from vlm_forensics.features._cloning import Clone, dense_clone, keypoint_clones
+from vlm_forensics.features._cloning import Clone, find_clones
 from vlm_forensics.features._sampling import MAP_SIDE, number
 from vlm_forensics.features.base import Family, Feature, FloatMap, Measurement, Pixels
 
-_BUDGET = 640_000
-"""Pixels searched for keypoints; larger images are scaled down to it."""
-_DENSE = 300_000
-"""Largest image, pixels, also searched block by block."""
+_BUDGET = 400_000
+"""Pixels searched; larger images are scaled down to it."""
 
 
 class CopyMove(Feature):
@@ -25,38 +22,34 @@ class CopyMove(Feature):
     title: ClassVar[str] = "Copied areas (copy-move)"
     family: ClassVar[Family] = "cloning"
     detects: ClassVar[str] = (
-        "An area pasted elsewhere in the same image, also turned or scaled: SIFT keypoints matched "
-        "inside the image and grouped by one similarity transform (Amerini et al., TIFS 2011), and "
-        "repeated blocks with one shift in small images (Fridrich et al., 2003)."
+        "An area pasted elsewhere in the same image, also mirrored, turned or scaled: SIFT "
+        "keypoints matched inside the image (Amerini et al., TIFS 2011) and windows found "
+        "elsewhere by correlation, kept where the registered pixels agree but for compression."
     )
     look_for: ClassVar[str] = "Two boxes with the same content where the scene has it only once."
     ignore: ClassVar[str] = (
         "Windows, tiles, printed patterns and reflections repeat honestly; look at both places."
     )
     caution: ClassVar[str] = (
-        "Smooth areas have no keypoints, so that a copied sky is missed; images above 0.64 MP are "
-        "scaled down for it, and block search is done up to 0.3 MP only."
+        "Smooth areas give nothing to match, so that a copied sky is missed; images above 0.4 MP "
+        "are scaled down for it. Which of the two places is the copy it cannot tell."
     )
 
     def measure(self, image: Pixels) -> Measurement:
         """Matches of the best pair of areas; boxes alternate source and copy (in no known order).
 
-        A match is a pair of keypoints, or 64 pixels where the block search found the pair.
+        A match is 64 textured pixels of the searched image that agree with their copy.
         """
-        gray = cv2.cvtColor(image.rgb, cv2.COLOR_RGB2GRAY)
-        height, width = gray.shape
+        height, width = image.rgb.shape[:2]
         scale = min(1.0, (_BUDGET / (height * width)) ** 0.5)
-        small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        clones = keypoint_clones(small)
-        if not clones and height * width <= _DENSE:
-            clones = dense_clone(small)
-        clones.sort(key=lambda clone: -clone.matches)
+        small = cv2.resize(image.rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        clones = find_clones(np.asarray(small, np.uint8))
         best = clones[0].matches if clones else 0.0
         text = f"{number(best)} matches tie two areas of the image as copies." if clones else (
             f"No copied area was found ({number(best)} matches).")  # fmt: skip
         boxes = tuple(_scaled(box, scale, width, height) for c in clones for box in (c.a, c.b))
         values = {"matches": best, "pairs": float(len(clones))}
-        return Measurement(self.name, values, text, _map(clones, small), boxes=boxes)
+        return Measurement(self.name, values, text, _map(clones, small.shape[:2]), boxes=boxes)
 
 
 def _scaled(
@@ -66,12 +59,12 @@ def _scaled(
     return int(x0), int(y0), min(width, int(np.ceil(x1))), min(height, int(np.ceil(y1)))
 
 
-def _map(clones: list[Clone], gray: NDArray[np.uint8]) -> FloatMap:
+def _map(clones: list[Clone], shape: tuple[int, int]) -> FloatMap:
     """Matches of the clone each cell belongs to, 0 elsewhere."""
-    response = np.zeros(gray.shape, np.float32)
+    response = np.zeros(shape, np.float32)
     for clone in reversed(clones):
         response[clone.area] = clone.matches
-    height, width = gray.shape
+    height, width = shape
     shrink = max(4, -(-max(height, width) // MAP_SIDE))
     size = max(1, width // shrink), max(1, height // shrink)
     return np.asarray(cv2.resize(response, size, interpolation=cv2.INTER_AREA), np.float32)
