@@ -136,6 +136,7 @@ def test_the_card_has_the_figures_and_no_folder(
     text = (folder / "README.md").read_text()
     assert str(done.figures["auc"]) in text
     assert "1 truncated" in text
+    assert f"of {done.measured} of these" in text
     assert str(encoder.parent) not in text
 
 

@@ -32,7 +32,7 @@ from vlm_forensics.features.reference import Reference
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.limits import limits
 from vlm_forensics.parsing import Answer, Unparsed, parse
-from vlm_forensics.rationale import Findings, claims, evidence, judged_phrase, rationale
+from vlm_forensics.rationale import Findings, claims, evidence, judged_phrase, possible, rationale
 from vlm_forensics.report import (
     Claim,
     Consistency,
@@ -191,7 +191,9 @@ class Detector:
         signals = fusion.signals(found, own)
         fused = self._calibration.fused(seen.class_logits, signals)
         classes = self._calibration.probabilities(fused)
-        operations = self._calibration.operations(seen.operations, signals)
+        operations = possible(
+            self._calibration.operations(seen.operations, signals), _by_name(classes)
+        )
         judged = judged_phrase(_by_name(classes), operations, masks.main_box(inside))
         said = self._ask(seen, judged, prompt_phrase(found), steps)
         if (prompted := self._prompted_mask(seen, said, steps)) is not None:

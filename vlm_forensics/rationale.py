@@ -66,6 +66,20 @@ def _operation_evidence(findings: Findings) -> Evidence:
                     unit="probability")  # fmt: skip
 
 
+def possible(
+    operations: Mapping[Operation, float], classes: Mapping[str, float]
+) -> dict[Operation, float]:
+    """Shares of the operations that the likeliest forged class allows, summing to 1.
+
+    Whole-picture operations make a picture synthetic, all others tampered.
+    """
+    whole = classes.get(Verdict.SYNTHETIC, 0.0) > classes.get(Verdict.TAMPERED, 0.0)
+    kept = {op: share for op, share in operations.items()
+            if (OPERATION_ARTIFACT[op] is Artifact.GENERATOR_TEXTURE) == whole}  # fmt: skip
+    total = sum(kept.values()) or 1.0
+    return {op: share / total for op, share in kept.items()}
+
+
 def judged_phrase(
     classes: Mapping[str, float], operations: Mapping[Operation, float], box: Box | None
 ) -> str:

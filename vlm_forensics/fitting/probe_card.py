@@ -43,6 +43,8 @@ equalising, as it is what the probe saw.
 * Verdict and probability only: no mask, no rationale.
 * Tampering is not judged. An edited photograph gets the verdict of its whole.
 * Only the centre square is seen, reduced to {side} pixels.
+* What reports call unusual lies outside the 1st to 99th percentile of {measured} of these real
+  pictures.
 * It knows the pictures it was fitted on; other sources may need a fit of their own.
 """
 
@@ -61,6 +63,7 @@ def card(result: Fitted) -> str:
     skipped = ", ".join(f"{n} {why}" for why, n in sorted(result.skipped.items())) or "nothing"
     return _CARD.format(
         layer=config.layer, encoder=name, revision=revision, c=result.c, side=SIDE,
+        measured=result.measured,
         quality=QUALITY, how=how, counts=markdown(("part", "real", "synthetic"), rows),
         options=f" --encoder {name} --layer {config.layer}", skipped=skipped,
         figures=markdown(("figure", "value (95 % interval)"), result.figures.items()),

@@ -56,6 +56,8 @@ class Fitted:
     """Files left out, by reason."""
     c: float
     """The inverse regularisation that cross-validation chose."""
+    measured: int
+    """Real pictures that the reference of usual values was taken from."""
     figures: dict[str, Figure]
     """On the held-out part."""
     shortcuts: dict[str, Figure]
@@ -97,13 +99,14 @@ def fit(
     state, c = fit_regression(found, part == FIT)
     logits = _logits(found.features, state)
     calibration = _calibrate(logits[part == CALIBRATE], found.synthetic[part == CALIBRATE])
+    # Of all parts: it only says what is usual, and a tail needs as many pictures as there are.
+    reference = _reference([picture for picture in found.pictures if not picture.synthetic])
     result = Fitted(
-        config, _counts(found, part), by_source, dict(skipped), c,
+        config, _counts(found, part), by_source, dict(skipped), c, reference.images,
         _figures(calibration, logits[part == TRIAL], found.synthetic[part == TRIAL]),
         _shortcuts(found),
     )  # fmt: skip
-    reals = [p for p, n in zip(found.pictures, part, strict=True) if n == FIT and not p.synthetic]
-    _write(result, state, calibration, _reference(reals), out)
+    _write(result, state, calibration, reference, out)
     return result
 
 

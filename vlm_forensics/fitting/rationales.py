@@ -27,7 +27,7 @@ from vlm_forensics.masks import main_box
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.parsing import ParsedClaim, compose
-from vlm_forensics.rationale import judged_phrase
+from vlm_forensics.rationale import judged_phrase, possible
 from vlm_forensics.taxonomy import Label, Operation
 
 QUALITY = 90
@@ -171,6 +171,6 @@ class _Job:
     def _judged(self, signals: dict[str, float], inside: NDArray[np.bool_]) -> str:
         fused = self.calibration.fused(self.seen.class_logits, signals)
         shares = self.calibration.probabilities(fused).tolist()
-        operations = self.calibration.operations(self.seen.operations, signals)
         named = {str(label): share for label, share in zip(CLASSES, shares, strict=True)}
+        operations = possible(self.calibration.operations(self.seen.operations, signals), named)
         return judged_phrase(named, operations, main_box(inside))

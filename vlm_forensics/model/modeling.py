@@ -18,7 +18,7 @@ from transformers.utils.generic import ModelOutput
 
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
 from vlm_forensics.model.config import VlmForensicsConfig
-from vlm_forensics.model.losses import class_loss, detection_loss, total
+from vlm_forensics.model.losses import IGNORE, class_loss, detection_loss, total
 from vlm_forensics.model.mask_decoder import MaskDecoder
 from vlm_forensics.model.vocabulary import CLASSES
 
@@ -117,9 +117,12 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     ) -> VlmForensicsOutput:  # fmt: skip
         """One pass over prompts with answers; `targets` as in `losses.detection_loss`."""
         found = self.detect(pixel_values, overview)
+        # Only answers have labels: logits of the prompt would be most of the memory of a step.
+        kept = input_ids.shape[1] if labels is None else _answered(labels)
         out = self.backbone(
             inputs_embeds=self.embed(input_ids, found), attention_mask=attention_mask,
-            labels=labels, output_hidden_states=True,
+            labels=None if labels is None else labels[:, -kept:], logits_to_keep=kept,
+            output_hidden_states=True,
         )  # fmt: skip
         hidden = out.hidden_states[-1].to(overview.dtype)
         said = self.hidden_at(hidden, input_ids, self.config.cls_token_id)
@@ -175,6 +178,12 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             generation_config=settings,
         )  # fmt: skip
         return ids
+
+
+def _answered(labels: Tensor) -> int:
+    """Positions at the end of `[B, L]` labels that hold all answers, and one before them."""
+    first = int((labels != IGNORE).any(0).int().argmax())
+    return labels.shape[1] - max(0, first - 1)
 
 
 AutoConfig.register("vlm_forensics", VlmForensicsConfig)
