@@ -27,7 +27,7 @@ def test_the_digest_is_that_of_the_file() -> None:
 def test_rendering_fills_every_field_and_misses_none() -> None:
     prompt = prompts.load(prompts.EXPLAIN)
     names = {name for _, name, _, _ in string.Formatter().parse(prompt.text) if name}
-    assert names == {"image", "evidence", "measured", "cls"}
+    assert names == {"image", "evidence", "judged", "measured", "cls"}
     given = {name: f"<{name}>" for name in names}
     assert all(prompt.render(**given).count(value) == 1 for value in given.values())
     for name in names:
@@ -38,7 +38,7 @@ def test_rendering_fills_every_field_and_misses_none() -> None:
 def test_braces_in_a_measurement_stay_as_they_are() -> None:
     prompt = prompts.load(prompts.EXPLAIN)
     assert "{image.__class__}" in prompt.render(
-        image="", evidence="", cls="", measured="{image.__class__}"
+        image="", evidence="", cls="", judged="", measured="{image.__class__}"
     )
 
 
