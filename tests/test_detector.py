@@ -28,6 +28,7 @@ from vlm_forensics.errors import InputError, ModelError, WeightsError
 from vlm_forensics.features import base, names
 from vlm_forensics.features.reference import LEVELS, Reference
 from vlm_forensics.image import EvidenceImage
+from vlm_forensics.rationale import Told
 from vlm_forensics.report import Report, json_schema
 from vlm_forensics.taxonomy import Verdict
 
@@ -80,10 +81,10 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes the language model write a text of our choice."""
 
     def set_text(text: str) -> None:
-        def explain(self: Engine, seen: Seen, judged: str, measured: str) -> Written:
+        def explain(self: Engine, seen: Seen, about: Told) -> Written:
             assert seen.heatmap.ndim == 2
             assert isinstance(self.text, TextInputs)
-            ids = self.text.prompt_ids(judged, measured)
+            ids = self.text.prompt_ids(about.judged, about.measured)
             ids += self.text.tokenizer(text, add_special_tokens=False)["input_ids"]
             return Written(text, torch.tensor([ids]))
 

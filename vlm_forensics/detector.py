@@ -27,12 +27,20 @@ from vlm_forensics.calibration import strength as strength_of
 from vlm_forensics.errors import ModelError
 from vlm_forensics.features import measure_all
 from vlm_forensics.features.base import Measurement
-from vlm_forensics.features.clues import clues, prompt_phrase
+from vlm_forensics.features.clues import clues
 from vlm_forensics.features.reference import Reference
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.limits import limits
 from vlm_forensics.parsing import Answer, Unparsed, parse
-from vlm_forensics.rationale import Findings, claims, evidence, judged_phrase, possible, rationale
+from vlm_forensics.rationale import (
+    Findings,
+    Told,
+    claims,
+    evidence,
+    possible,
+    rationale,
+    told,
+)
 from vlm_forensics.report import (
     Claim,
     Consistency,
@@ -194,8 +202,9 @@ class Detector:
         operations = possible(
             self._calibration.operations(seen.operations, signals), _by_name(classes)
         )
-        judged = judged_phrase(_by_name(classes), operations, masks.main_box(inside))
-        said = self._ask(seen, judged, prompt_phrase(found), steps)
+        said = self._ask(
+            seen, told(_by_name(classes), operations, found, masks.main_box(inside)), steps
+        )
         if (prompted := self._prompted_mask(seen, said, steps)) is not None:
             heatmap = fusion.with_clones(prompted, clones)
         regions = masks.regions(heatmap, self._calibration.mask_threshold, rgb=image.rgb)
@@ -209,13 +218,13 @@ class Detector:
         step = max(1, min(heatmap.shape) // _COMPARED_SIDE)
         return np.asarray(heatmap[::step, ::step] >= self._calibration.mask_threshold)
 
-    def _ask(self, seen: Seen, judged: str, measured: str, steps: Steps) -> _Said:
+    def _ask(self, seen: Seen, about: Told, steps: Steps) -> _Said:
         writer = self._writer
         if writer is None or not self._rationale:
             steps.skip("rationale", "not asked" if writer else "the model has no language model")
             return _Said()
         with steps("rationale") as failed:
-            written = writer.explain(seen, judged, measured)
+            written = writer.explain(seen, about)
         return _Said() if failed else _Said(written, parse(written.text))
 
     def _prompted_mask(self, seen: Seen, said: _Said, steps: Steps) -> NDArray[np.float32] | None:

@@ -22,8 +22,10 @@ from vlm_forensics.taxonomy import Operation
 if TYPE_CHECKING:
     from vlm_forensics.collate import TextInputs
     from vlm_forensics.model.modeling import Detection, VlmForensicsModel
+    from vlm_forensics.rationale import Told
 
-MAX_NEW_TOKENS = 120
+MAX_NEW_TOKENS = 40
+"""Of one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +109,32 @@ class Engine:
         )  # fmt: skip
 
     @torch.inference_mode()
-    def explain(self, seen: Seen, judged: str, measured: str) -> Written:
-        """The language model's answer about what was seen, judged and measured."""
+    def explain(self, seen: Seen, about: Told) -> Written:
+        """The language model's answer; it ends every line of the outline but the first."""
         if self.text is None:
             raise ModelError("model_unsupported", "the language model was not loaded", hint="")
-        prompt = torch.tensor([self.text.prompt_ids(judged, measured)], device=self.device)
-        new = self.model.generate_text(prompt, torch.ones_like(prompt), seen.found,
+        prompt = self.text.prompt_ids(about.judged, about.measured)
+        text = f"<answer>{about.outline[0]}"
+        for start in about.outline[1:]:
+            text = f"{text}\n{start}"
+            text += self._sentence(prompt + self._ids(text), seen)
+        text += "</answer>"
+        return Written(text, self._tensor(prompt + self._ids(text)))
+
+    def _sentence(self, ids: list[int], seen: Seen) -> str:
+        """How the language model goes on, up to the end of the line."""
+        given = self._tensor(ids)
+        new = self.model.generate_text(given, torch.ones_like(given), seen.found,
                                        max_new_tokens=MAX_NEW_TOKENS)  # fmt: skip
-        text: str = self.text.tokenizer.decode(new[0])
-        return Written(text.split(self.text.tokenizer.eos_token, 1)[0], torch.cat([prompt, new], 1))
+        text: str = self.text.tokenizer.decode(new[0], skip_special_tokens=True)  # type: ignore[union-attr]
+        return f" {text.split('</answer>', 1)[0].strip().partition(chr(10))[0].strip()}"
+
+    def _ids(self, text: str) -> list[int]:
+        found: list[int] = self.text.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[union-attr]
+        return found
+
+    def _tensor(self, ids: list[int]) -> Tensor:
+        return torch.tensor([ids], device=self.device)
 
     @torch.inference_mode()
     def prompted_mask(self, seen: Seen, ids: Tensor) -> NDArray[np.float32]:

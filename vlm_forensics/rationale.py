@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vlm_forensics.features.base import Measurement
-from vlm_forensics.features.clues import SUPPORT, Clue
+from vlm_forensics.features.clues import CONTRASTS, SUPPORT, Clue, prompt_phrase
 from vlm_forensics.parsing import GRID, Answer, Box, ParsedClaim
 from vlm_forensics.report import Claim, Evidence, Rationale, Region
-from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Operation, Verdict
+from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Label, Operation, Verdict
 
+MOST_CLAIMS = 3
 LIKELY = 0.2
 """Probability of an operation from which the operation head supports a claim."""
 _TOUCHES = 0.5
@@ -91,6 +93,46 @@ def judged_phrase(
     operation = max(operations.items(), key=lambda item: item[1])[0].replace("_", " ")
     local = name == Verdict.TAMPERED and box is not None
     return f"{said}, {operation}" + (f" at {' '.join(map(str, box or ()))}" if local else "")
+
+
+class Told(NamedTuple):
+    """What the language model is told about a picture."""
+
+    judged: str
+    """What the heads say."""
+    measured: str
+    """What the features say."""
+    outline: list[str]
+    """How each line of the answer begins."""
+
+
+def told(
+    classes: Mapping[str, float], operations: Mapping[Operation, float], found: list[Clue],
+    box: Box | None,
+) -> Told:  # fmt: skip
+    """What heads and features say, and what of it may be claimed."""
+    return Told(judged_phrase(classes, operations, box), prompt_phrase(found),
+                outline(classes, operations, found, box))  # fmt: skip
+
+
+def outline(
+    classes: Mapping[str, float], operations: Mapping[Operation, float], found: Sequence[Clue],
+    box: Box | None,
+) -> list[str]:  # fmt: skip
+    """How the lines of the answer begin: what the evidence allows to be said, and where.
+
+    The language model words it. Left to itself one of this size names what nothing supports.
+    """
+    verdict = Label(max(classes.items(), key=lambda item: item[1])[0])
+    if verdict is Label.REAL or not operations:
+        return [f"{verdict}"]
+    named = OPERATION_ARTIFACT[max(operations.items(), key=lambda item: item[1])[0]]
+    if verdict is Label.SYNTHETIC or box is None:
+        return [f"{verdict}", f"{named} | all |"]
+    side = sorted((c for c in found if c.local and c.unusual), key=lambda c: -abs(c.value))
+    artifacts = dict.fromkeys([named, *(CONTRASTS[c.feature][1] for c in side)])
+    place = " ".join(map(str, box))
+    return [f"{verdict} [SEG]", *(f"{a} | {place} |" for a in list(artifacts)[:MOST_CLAIMS])]
 
 
 def claims(

@@ -16,9 +16,6 @@ _Floats = NDArray[np.float32]
 _Doubles = NDArray[np.float64]
 _Spectrum = NDArray[np.complex64]
 
-_CANDIDATES = 6
-"""Guesses of each kind that are worth a check."""
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -45,6 +42,8 @@ _FARTHEST = 300.0
 _APART = 8.0
 """Pixels: one point gives several keypoints, which do not compete as the second best."""
 _MATCHES = 500
+_GROUPS = 6
+"""Groups of matches that are worth a check."""
 _SCALES = 0.4, 2.5
 _INACCURATE = 3.0, 0.15
 """Error of a single match's transform: pixels, and share of the distance from the point."""
@@ -80,7 +79,7 @@ def keypoint_candidates(gray: Gray) -> list[Candidate]:
         matches = _self_matches(points, descriptors, mirrored, least_offset(gray.shape))
         ranked += _agreed(matches, mirrored)
     ranked.sort(key=lambda pair: -pair[0])
-    return [candidate for _, candidate in ranked[:_CANDIDATES]]
+    return [candidate for _, candidate in ranked[:_GROUPS]]
 
 
 def _mirrored(descriptors: _Floats) -> _Floats:
@@ -136,7 +135,7 @@ def _agreed(matches: _Matches, mirrored: bool) -> list[tuple[int, Candidate]]:
     found: list[tuple[int, Candidate]] = []
     agree = _agreement(matches)
     left = np.ones(len(matches.source), bool)
-    for _ in range(_CANDIDATES):
+    for _ in range(_GROUPS):
         votes = (agree & left).sum(axis=1) * left
         if not len(votes) or votes.max() < 2:
             break
@@ -178,10 +177,12 @@ def _fitted(matches: _Matches, mirrored: bool) -> tuple[int, Candidate] | None:
 
 
 _SIDE = 48
-_STEP = 32
+_STEP = 28
 _TEXTURED = 2.0, 0.15
 """A window is searched for if this contrast, grey levels, is reached on this share of it."""
 _SAME_SHIFT = 4.0
+_SHIFTS = 14
+"""Shifts that are worth a check."""
 
 
 def window_candidates(gray: Gray) -> list[Candidate]:
@@ -195,7 +196,7 @@ def window_candidates(gray: Gray) -> list[Candidate]:
     height, width = gray.shape
     if min(height, width) < _SIDE:
         return []
-    texture, contrast = _evened(gray)
+    texture, contrast = evened(gray)
     images = (_Searched(texture), _Searched(np.ascontiguousarray(texture[:, ::-1])))
     found: list[tuple[float, Candidate]] = []
     for y, x in _windows(contrast):
@@ -208,7 +209,7 @@ def window_candidates(gray: Gray) -> list[Candidate]:
     return _distinct([candidate for _, candidate in found])
 
 
-def _evened(gray: Gray) -> tuple[_Floats, _Floats]:
+def evened(gray: Gray) -> tuple[_Floats, _Floats]:
     """Detail of the image at equal contrast everywhere, and the contrast it had."""
     image = gray.astype(np.float32)
     detail = cv2.GaussianBlur(image, (0, 0), 0.7) - cv2.GaussianBlur(image, (0, 0), 4)
@@ -286,6 +287,6 @@ def _distinct(candidates: list[Candidate]) -> list[Candidate]:
         gap = [np.abs(candidate.transform - other.transform).max() for other in kept]
         if not gap or min(gap) >= _SAME_SHIFT:
             kept.append(candidate)
-        if len(kept) == _CANDIDATES:
+        if len(kept) == _SHIFTS:
             break
     return kept

@@ -14,6 +14,7 @@ from vlm_forensics.features._clone_candidates import (
     Candidate,
     Gray,
     Transform,
+    evened,
     keypoint_candidates,
     least_offset,
     window_candidates,
@@ -52,9 +53,9 @@ def find_clones(rgb: _Rgb) -> list[Clone]:
         rgb: `[H, W, 3]`.
     """
     gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
-    picture = _Picture(rgb.astype(np.float32), gray, gray.astype(np.float32))
+    picture = _Picture(rgb.astype(np.float32), gray.astype(np.float32), evened(gray)[0])
     clones: list[Clone] = []
-    for candidate in [*_scaled_windows(gray), *keypoint_candidates(gray)]:
+    for candidate in [*_scaled_windows(gray, picture.texture), *keypoint_candidates(gray)]:
         clone = _checked(picture, candidate)
         if clone is not None and not any(_same(clone, other) for other in clones):
             clones.append(clone)
@@ -66,16 +67,16 @@ def find_clones(rgb: _Rgb) -> list[Clone]:
 @dataclass(frozen=True, slots=True)
 class _Picture:
     rgb: _Floats
-    gray: Gray
     light: _Floats
-    """`gray` as float, which registration needs."""
+    texture: _Floats
+    """Detail at equal contrast, see `evened`."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.gray.shape[0], self.gray.shape[1]
+        return self.light.shape[0], self.light.shape[1]
 
 
-def _scaled_windows(gray: Gray) -> list[Candidate]:
+def _scaled_windows(gray: Gray, texture: _Floats) -> list[Candidate]:
     """`window_candidates` of the image at the size that they can afford."""
     scale = min(1.0, (_WINDOWED / gray.size) ** 0.5)
     small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -83,15 +84,32 @@ def _scaled_windows(gray: Gray) -> list[Candidate]:
     if scale == 1:
         return found
     zoom = np.array([1, 1, 1 / scale])
-    return [
+    reach = int(np.ceil(1 / scale)) + 1
+    grown = (
         Candidate(candidate.transform * zoom, _box_of([edge / scale for edge in candidate.box]))
         for candidate in found
-    ]
+    )
+    return [_snapped(texture, candidate, reach) for candidate in grown]
 
 
 def _box_of(edges: list[float]) -> Box:
     x0, y0, x1, y1 = (round(edge) for edge in edges)
     return x0, y0, x1, y1
+
+
+def _snapped(texture: _Floats, candidate: Candidate, reach: int) -> Candidate:
+    """The candidate moved by up to `reach` whole pixels to where its box correlates best."""
+    x0, y0, x1, y1 = _clipped(candidate.box, texture.shape, 0)
+    # Whole pixels, because an unscaled copy then agrees without interpolation.
+    transform = np.round(candidate.transform)
+    local = transform.copy()
+    local[:, 2] -= (x0 - reach, y0 - reach)
+    size = (x1 - x0 + 2 * reach, y1 - y0 + 2 * reach)
+    moved = cv2.warpAffine(texture, local, size)
+    score = cv2.matchTemplate(moved, texture[y0:y1, x0:x1], cv2.TM_CCOEFF_NORMED)
+    row, col = divmod(int(score.argmax()), score.shape[1])
+    transform[:, 2] -= (col - reach, row - reach)
+    return Candidate(transform, candidate.box)
 
 
 def _same(clone: Clone, other: Clone) -> bool:
@@ -101,34 +119,16 @@ def _same(clone: Clone, other: Clone) -> bool:
 
 def _checked(picture: _Picture, candidate: Candidate) -> Clone | None:
     """The clone of this candidate, under its transform as given or better registered."""
-    candidate = _snapped(picture.light, candidate)
     given = _agreeing(picture, candidate.transform, candidate.box)
+    if given is None:
+        return None
+    if _convincing(given):
+        return _placed(picture.texture, given)
     better = _registered(picture.light, candidate)
     refined = None if better is None else _agreeing(picture, better, candidate.box)
-    found = max((f for f in (given, refined) if f), key=lambda f: f.textured, default=None)
-    if found is None or not _convincing(found):
+    if refined is None or not _convincing(refined):
         return None
-    return _placed(picture.gray, found)
-
-
-_SNAP = 6
-"""Pixels that a candidate found in a smaller image may be off."""
-
-
-def _snapped(light: _Floats, candidate: Candidate) -> Candidate:
-    """The candidate moved by whole pixels to where its box correlates best."""
-    x0, y0, x1, y1 = _clipped(candidate.box, light.shape, 0)
-    if min(x1 - x0, y1 - y0) <= 12:
-        return candidate
-    local = candidate.transform.copy()
-    local[:, 2] -= (x0 - _SNAP, y0 - _SNAP)
-    size = (x1 - x0 + 2 * _SNAP, y1 - y0 + 2 * _SNAP)
-    moved = cv2.warpAffine(light, local, size, borderMode=cv2.BORDER_REPLICATE)
-    score = cv2.matchTemplate(moved, light[y0:y1, x0:x1], cv2.TM_CCOEFF_NORMED)
-    row, col = divmod(int(score.argmax()), score.shape[1])
-    transform = candidate.transform.copy()
-    transform[:, 2] -= (col - _SNAP, row - _SNAP)
-    return Candidate(transform, candidate.box)
+    return _placed(picture.texture, refined)
 
 
 _STEPS = 15
@@ -325,31 +325,27 @@ def _convincing(found: _Agreement) -> bool:
     )
 
 
-_TEMPLATE = 32
-_FLAT = 3.0
-"""Standard deviation, grey levels, of an area that is found everywhere."""
-_SAME = 0.9
-"""Correlation from which a place shows the same content; a third place means a pattern."""
+_TEMPLATE = 64
+_SAME = 0.8
+"""Correlation from which a place shows the same detail; a third place means a pattern."""
 
 
-def _placed(gray: Gray, found: _Agreement) -> Clone | None:
+def _placed(texture: _Floats, found: _Agreement) -> Clone | None:
     origin = _origin(found.area, cv2.invertAffineTransform(found.transform))
     if not origin.any():
         return None
     a, b = _box(origin), _box(found.area)
-    if _occurrences(gray, b) > 2:
+    if _occurrences(texture, b) > 2:
         return None
     return Clone(found.textured / _MATCH, a, b, origin | found.area)
 
 
-def _occurrences(gray: Gray, box: Box) -> int:
+def _occurrences(texture: _Floats, box: Box) -> int:
     """How often the middle of this box is found in the image, itself included."""
     (x0, y0, x1, y1), half = box, _TEMPLATE // 2
     x, y = (x0 + x1) // 2, (y0 + y1) // 2
-    template = gray[max(y0, y - half) : min(y1, y + half), max(x0, x - half) : min(x1, x + half)]
-    if template.std() < _FLAT:
-        return 0  # an even area is found everywhere; what decides then is the texture around it
-    score = cv2.matchTemplate(gray, template, cv2.TM_CCOEFF_NORMED)
+    template = texture[max(y0, y - half) : min(y1, y + half), max(x0, x - half) : min(x1, x + half)]
+    score = cv2.matchTemplate(texture, template, cv2.TM_CCOEFF_NORMED)
     peaks = (score == ndimage.maximum_filter(score, 9)) & (score > _SAME)
     return int(ndimage.label(peaks, np.ones((3, 3)))[1])
 
