@@ -23,7 +23,7 @@ LAYERS = (
     {"features", "forge", "datasets", "annotating"},
     {"model", "backbones"},
     {"assembly", "consistency", "detector", "collate", "engine", "limits", "rationale"},
-    {"evaluation", "exporting", "ui", "fitting"},
+    {"checking", "evaluation", "exporting", "ui", "fitting"},
     {"cli"},
 )  # fmt: skip
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
