@@ -24,7 +24,7 @@ LAYERS = (
     {"model", "backbones"},
     {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "probe",
      "probe_engine", "rationale"},
-    {"evaluation", "exporting", "ui", "fitting"},
+    {"checking", "evaluation", "exporting", "ui", "fitting"},
     {"cli"},
 )  # fmt: skip
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -64,7 +64,10 @@ class Request:
 
     def judged(self, samples: Iterable[Sample], look: Look) -> list[Case]:
         """The samples in one form."""
-        tasks = [running.Task(sample, look) for sample in samples]
+        return self.run([running.Task(sample, look) for sample in samples])
+
+    def run(self, tasks: Sequence[running.Task]) -> list[Case]:
+        """The tasks' cases, in order."""
         return running.judge_all(tasks, self.model, self.cache, workers=self.workers,
                                  fresh=self.fresh)  # fmt: skip
 
@@ -221,11 +224,14 @@ def _masked(sample: Sample) -> bool:
 
 def _robustness(request: Request, cases: Sequence[Case]) -> Table:
     samples = [case.sample for case in cases]
-    clean = cases
     if request.rationale:  # the grid is judged without the language model, so is its reference
-        clean = request.judged(samples, Look(SQUARE))
-    degraded = {c.name: request.judged(samples, Look(c.name)) for c in CONDITIONS}
-    return robustness.table(clean, degraded)
+        cases = request.judged(samples, Look(SQUARE))
+    names = [condition.name for condition in CONDITIONS]
+    # All at once: worker processes load the model once and not once per condition.
+    degraded = request.run([running.Task(s, Look(name)) for name in names for s in samples])
+    parts = {name: degraded[n * len(samples) : (n + 1) * len(samples)]
+             for n, name in enumerate(names)}  # fmt: skip
+    return robustness.table(cases, parts)
 
 
 def _warnings(request: Request) -> list[str]:

@@ -49,8 +49,6 @@ class Protocol(BaseModel):
     """Name of the adapter in `datasets/`."""
     split: Literal["val", "test", "all"]
     """`all` where the authors publish pictures for testing only, without naming a split."""
-    binary: bool
-    """Real and fake only, whatever kind of fake."""
     notes: str
     anchors: tuple[Anchor, ...]
 

@@ -110,7 +110,7 @@ def _results(tasks: list[Task], model: str | Path, workers: int) -> Iterator[Jud
         return
     # Torch does not survive a fork, hence spawn.
     with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
-        yield from _tracked(pool.map(_judge, names, tasks, chunksize=4), len(tasks))
+        yield from _tracked(pool.map(_judge, names, tasks), len(tasks))
 
 
 def _tracked(results: Iterable[Judged], total: int) -> Iterable[Judged]:

@@ -107,7 +107,7 @@ def _write(
     masks = np.lib.format.open_memmap(out / "masks.npy", "w+", np.bool_, shape)
     rows = []
     with ThreadPoolExecutor(WORKERS) as pool:  # OpenCV and torch work outside of Python's lock
-        made = pool.map(lambda item: _sample(views, *item, seed=seed), enumerate(steps))
+        made = pool.map(lambda item: _sample(views, item[0], item[1], seed), enumerate(steps))
         samples = (found for found in track(made, "forging", len(steps)) if found is not None)
         for n, (pixels, mask, row) in enumerate(samples):
             quality = int(np.random.default_rng([seed, 7, n]).integers(*qualities))

@@ -19,7 +19,7 @@ from vlm_forensics import weights
 from vlm_forensics.datasets.equalise import equalise
 from vlm_forensics.errors import InputError
 from vlm_forensics.evaluation.baselines import FORMATS, file_facts
-from vlm_forensics.evaluation.judging import equalised_jpeg
+from vlm_forensics.evaluation.conditions import equalised_jpeg
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.probe import ProbeConfig
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vlm_forensics.cli.data import annotate, datasets, forge
+from vlm_forensics.cli.data import annotate, check, datasets, forge
 
 app = typer.Typer(
     name="data",
@@ -16,5 +16,6 @@ app = typer.Typer(
 app.command("list", epilog=datasets.LIST_EPILOG)(datasets.list_datasets)
 app.command(epilog=datasets.INFO_EPILOG)(datasets.info)
 app.command(epilog=datasets.BUILD_EPILOG)(datasets.build)
+app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=forge.EPILOG)(forge.forge)
 app.command(epilog=annotate.EPILOG)(annotate.annotate)
