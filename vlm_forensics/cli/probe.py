@@ -95,8 +95,8 @@ def _print(out: Path, done: Fitted) -> None:
     for reason, n in sorted(done.skipped.items()):
         console.note(f"left out: {n} {reason}")
     console.write(f"{out}: a linear probe on hidden state {done.config.layer}, C {done.c:g}")
-    for part, n in done.counts.items():
-        console.write(f"  {part}  real {n['real']}  synthetic {n['synthetic']}")
+    for part, held_in in done.counts.items():
+        console.write(f"  {part}  real {held_in['real']}  synthetic {held_in['synthetic']}")
     held = "whole sources held out" if done.by_source else "divided by file hash, not by source"
     console.write(f"  {held}")
     console.write("On the held-out pictures, with 95 % intervals:")

@@ -41,7 +41,9 @@ class Judge:
         """The judge of this model."""
         judge = cls(Detector.from_pretrained(model, rationale=rationale))
         # The engine is private; a public observer of the detector would serve this better.
-        judge.detector._engine.model.adapter.register_forward_hook(judge._tap)
+        engine: Any = judge.detector._engine
+        if hasattr(engine, "model"):  # a probe has no adapter to look into
+            engine.model.adapter.register_forward_hook(judge._tap)
         return judge
 
     def _tap(self, adapter: Any, inputs: Any, output: Any) -> None:

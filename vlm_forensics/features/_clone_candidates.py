@@ -76,7 +76,7 @@ def keypoint_candidates(gray: Gray) -> list[Candidate]:
         return []
     ranked: list[tuple[int, Candidate]] = []
     for mirrored in (False, True):
-        matches = _self_matches(points, descriptors, mirrored, least_offset(gray.shape))
+        matches = _self_matches(tuple(points), descriptors, mirrored, least_offset(gray.shape))
         ranked += _agreed(matches, mirrored)
     ranked.sort(key=lambda pair: -pair[0])
     return [candidate for _, candidate in ranked[:_GROUPS]]
@@ -109,7 +109,8 @@ def _self_matches(
     first, second = np.where(swap, target, source), np.where(swap, source, target)
     once = np.unique(np.stack([first, second]), axis=1, return_index=True)[1]
     place = place.astype(np.float64)
-    return _Matches(place[first], place[second], linear).where(once)
+    where: list[NDArray[np.float64]] = [place[first], place[second]]
+    return _Matches(where[0], where[1], linear).where(once)
 
 
 def _nearest(

@@ -114,7 +114,7 @@ def _snapped(texture: _Floats, candidate: Candidate, reach: int) -> Candidate:
 
 def _same(clone: Clone, other: Clone) -> bool:
     both = np.count_nonzero(clone.area & other.area)
-    return both > 0.5 * min(np.count_nonzero(clone.area), np.count_nonzero(other.area))
+    return bool(both > 0.5 * min(np.count_nonzero(clone.area), np.count_nonzero(other.area)))
 
 
 def _checked(picture: _Picture, candidate: Candidate) -> Clone | None:
@@ -272,7 +272,7 @@ def _apart(part: _Mask, transform: Transform) -> bool:
     moved = np.linalg.norm(back[:, :2] @ here + back[:, 2:] - here, axis=0)
     if np.median(moved) < least_offset(part.shape):
         return False
-    return np.count_nonzero(_origin(part, back) & part) <= _SHARED * len(rows)
+    return bool(np.count_nonzero(_origin(part, back) & part) <= _SHARED * len(rows))
 
 
 def _origin(part: _Mask, back: NDArray[np.float64]) -> _Mask:

@@ -153,7 +153,7 @@ def parts(pictures: Sequence[Picture]) -> tuple[NDArray[np.int64], bool]:
     part = np.zeros(len(pictures), np.int64)
     for label in (False, True):
         members = np.flatnonzero(synthetic == label)
-        order = sorted(members, key=lambda n: pictures[n].sha256)
+        order = sorted(members, key=lambda n: pictures[int(n)].sha256)
         part[order] = np.arange(len(order)) % 3
     return part, False
 
@@ -162,7 +162,7 @@ def _by_source(source: NDArray[np.int64], synthetic: NDArray[np.bool_]) -> NDArr
     """Largest source first, each to the part that holds least of its classes so far."""
     count = int(source.max()) + 1
     shares = np.stack([np.bincount(source, synthetic == s, count) for s in (False, True)], 1)
-    shares /= shares.sum(0)
+    shares = shares / shares.sum(0)
     filled, place = np.zeros((3, 2)), np.zeros(count, np.int64)
     for s in np.argsort(-shares.sum(1), kind="stable"):
         place[s] = min(range(3), key=lambda p: (float(filled[p] @ shares[s]), p))

@@ -121,7 +121,8 @@ def encode(
     batches = [missing[n : n + BATCH] for n in range(0, len(missing), BATCH)]
     with ThreadPoolExecutor(READERS) as pool:
         for batch in tracked(batches, "reading and encoding"):
-            read = [one for one in pool.map(_read, batch) if _usable(one, skipped)]
+            found = [one for one in pool.map(_read, batch) if _usable(one, skipped)]
+            read = [one for one in found if isinstance(one, _Read)]
             if read:
                 features = encode_batch(np.stack([one.rgb for one in read]))
                 kept.add([one.sha256 for one in read], features, [one.facts for one in read])
