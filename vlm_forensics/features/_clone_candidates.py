@@ -108,9 +108,8 @@ def _self_matches(
     linear[swap] = np.linalg.inv(linear[swap])
     first, second = np.where(swap, target, source), np.where(swap, source, target)
     once = np.unique(np.stack([first, second]), axis=1, return_index=True)[1]
-    place = place.astype(np.float64)
-    where: list[NDArray[np.float64]] = [place[first], place[second]]
-    return _Matches(where[0], where[1], linear).where(once)
+    exact: _Doubles = place.astype(np.float64)
+    return _Matches(exact[first], exact[second], linear).where(once)
 
 
 def _nearest(

@@ -61,7 +61,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
-    """Check a dataset: broken files, near-duplicates, leaks, masks, balance, shortcuts."""
+    """Check a dataset: faults, near-duplicates, masks, balance, shortcuts."""
     from vlm_forensics import datasets
     from vlm_forensics.checking.check import check as run
     from vlm_forensics.weights import cache_folder
