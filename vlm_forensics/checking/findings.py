@@ -149,13 +149,8 @@ def _conflicts(looked: Sequence[Looked]) -> Iterator[Finding]:
 
 def counts(looked: Sequence[Looked]) -> tuple[Counts, Counts]:
     """Usable pictures by split and label, and by source and label."""
-<<<<<<< HEAD
-    splits: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    sources: defaultdict[str, Counter[str]] = defaultdict(Counter)
-=======
     splits: dict[str, Counter[str]] = defaultdict(Counter)
     sources: dict[str, Counter[str]] = defaultdict(Counter)
->>>>>>> main
     for one in looked:
         splits[one.split][one.sample.label.value] += 1
         sources[one.sample.source][one.sample.label.value] += 1
