@@ -130,13 +130,17 @@ def test_reports_follow_the_schema(
     )
 
 
-def test_an_untrained_text_is_unparsed_and_never_a_claim(detector: Build, photo: bytes) -> None:
-    report = detector()(photo)
-    assert report.parse_status == "unparsed"
-    assert report.rationale.text
-    assert report.rationale.claims == ()
-    assert report.consistency is not None
-    assert report.consistency.text is None
+def test_even_an_untrained_text_claims_only_what_evidence_allows(
+    detector: Build, photo: bytes
+) -> None:
+    for leaning in ("real", "synthetic", "tampered"):
+        report = detector(leaning)(photo)
+        assert report.rationale.text
+        assert report.consistency is not None
+        assert report.consistency.text in (report.consistency.head, None)
+        lines = report.rationale.text.count(" | ")
+        assert (lines == 0) == (leaning == "real")
+        assert all(claim.evidence for claim in report.rationale.claims)
 
 
 @pytest.mark.parametrize("text", ["", "unreal", "<answer>not real</answer>", "pasted_object | all"])

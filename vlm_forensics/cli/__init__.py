@@ -80,14 +80,17 @@ def vlmf(
 
 app.command(epilog=explain_command.EPILOG)(explain_command.explain)
 app.command(epilog=verify_command.EPILOG)(verify_command.verify)
-# INSPECT app.command(epilog=inspect.EPILOG)(inspect.inspect)
 app.command(epilog=inspect.EPILOG)(inspect.inspect)
 app.add_typer(
     models.app,
     name="models",
     epilog=_examples("vlmf models list", "vlmf models fetch", "vlmf models info vlmf-mini --check"),
 )
-app.add_typer(data.app, name="data")
+app.add_typer(
+    data.app,
+    name="data",
+    epilog=_examples("vlmf data list", "vlmf data info fakeclue", "vlmf data check DIR"),
+)
 app.command("eval", epilog=eval_command.EPILOG)(eval_command.evaluate)
 app.add_typer(probe.app, name="probe")
 app.command(epilog=_examples("vlmf env", "vlmf env --json"))(env.env)
