@@ -92,7 +92,11 @@ app.add_typer(
     epilog=_examples("vlmf data list", "vlmf data info fakeclue", "vlmf data check DIR"),
 )
 app.command("eval", epilog=eval_command.EPILOG)(eval_command.evaluate)
-app.add_typer(probe.app, name="probe")
+app.add_typer(
+    probe.app,
+    name="probe",
+    epilog=_examples("vlmf probe fit --real photos --fake made -o my-probe"),
+)
 app.command(epilog=_examples("vlmf env", "vlmf env --json"))(env.env)
 app.command(epilog=demo.EPILOG)(demo.demo)
 

@@ -161,9 +161,7 @@ def load(folder: Path, config: Any) -> LightModel:
     with safe_open(folder / "model.safetensors", "pt") as file:
         wanted = (_TOWER, "adapter.", "mask_decoder.")
         weights = {name: file.get_tensor(name) for name in file.keys() if name.startswith(wanted)}  # noqa: SIM118
-    with torch.device("meta"):
-        model = LightModel(config)
-    model = model.to_empty(device="cpu")
+    model = LightModel(config)  # not on the meta device, which would import torch's compiler
     tower = {k.removeprefix(_TOWER): v for k, v in weights.items() if k.startswith(_TOWER)}
     model.tower.load(tower)
     for name in ("adapter", "mask_decoder"):
