@@ -95,7 +95,7 @@ app.command("eval", epilog=eval_command.EPILOG)(eval_command.evaluate)
 app.add_typer(
     probe.app,
     name="probe",
-    epilog=_examples("vlmf probe fit --real photos --fake made -o my-probe"),
+    epilog=_examples("vlmf probe fit --real photos --fake generated --out my-probe"),
 )
 app.command(epilog=_examples("vlmf env", "vlmf env --json"))(env.env)
 app.command(epilog=demo.EPILOG)(demo.demo)
