@@ -32,7 +32,7 @@ def least_offset(shape: tuple[int, ...]) -> float:
     return float(max(16.0, 0.04 * max(shape[:2])))
 
 
-_KEYPOINTS = 1200
+_KEYPOINTS = 2000
 _CONTRAST = 0.005
 """An eighth of SIFT's usual threshold: copies are small and often lie in quiet areas."""
 _RATIO = 0.85
