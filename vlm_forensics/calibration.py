@@ -15,7 +15,6 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.special import log_softmax, softmax
 
 from vlm_forensics.report import Notice
 from vlm_forensics.taxonomy import STRENGTH_CUTS, Label, Operation, Strength, Verdict
@@ -119,7 +118,7 @@ class Calibration(BaseModel):
             `[..., 3]` in [0, 1], each row summing to 1.
         """
         scaled = np.asarray(logits, dtype=np.float64) / self.temperature + np.asarray(self.bias)
-        return np.asarray(softmax(scaled, axis=-1), dtype=np.float64)
+        return np.asarray(np.exp(_log_softmax(scaled)), dtype=np.float64)
 
     def thresholds(self) -> dict[str, float]:
         """The named cut points that a report records."""
@@ -146,6 +145,11 @@ class Calibration(BaseModel):
         return cls.model_validate_json(path.read_bytes())
 
 
+def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Not SciPy's: importing it takes longer than measuring most features of a photograph.
+    return np.asarray(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True))
+
+
 def fit_temperature(logits: ArrayLike, labels: Sequence[int] | NDArray[np.integer]) -> Scaling:
     """The temperature and class biases with the least negative log-likelihood.
 
@@ -169,7 +173,7 @@ def fit_temperature(logits: ArrayLike, labels: Sequence[int] | NDArray[np.intege
 
     def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         inverse, bias = math.exp(-parameters[0]), parameters[1:]
-        log_p = log_softmax(z * inverse + bias, axis=1)
+        log_p = _log_softmax(z * inverse + bias)
         residual = (np.exp(log_p) - onehot) / len(z)
         loss = -float((log_p * onehot).sum()) / len(z) + _RIDGE * float(parameters @ parameters)
         slope = np.concatenate([[-(residual * z).sum() * inverse], residual.sum(axis=0)])
@@ -290,7 +294,7 @@ def fit_signals(
         scale, bias, weights = parameters[:2], parameters[2:4], parameters[4:]
         shifted = np.stack([np.zeros(len(y)), scale[0] * z[:, 1] + bias[0],
                             scale[1] * (z[:, 2] + x @ weights) + bias[1]], 1)  # fmt: skip
-        chosen = log_softmax(shifted, axis=1)[np.arange(len(y)), y]
+        chosen = _log_softmax(shifted)[np.arange(len(y)), y]
         return float(-(share * chosen).sum() + _SIGNAL_RIDGE * weights @ weights)
 
     start = np.r_[1.0, 1.0, np.zeros(2 + x.shape[1])]

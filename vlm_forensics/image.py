@@ -13,6 +13,7 @@ import hashlib
 import os
 import stat
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -109,25 +110,32 @@ class EvidenceImage:
     canonicalisation: str = CANONICALISATION
 
     @classmethod
-    def open(cls, path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> EvidenceImage:
-        """The image in this regular file.
+    def open(
+        cls, path: str | Path, *, limits: Limits = DEFAULT_LIMITS,
+        while_decoding: Callable[[], object] | None = None,
+    ) -> EvidenceImage:  # fmt: skip
+        """The image in this regular file; the last argument as in `from_bytes`.
 
         Raises:
             InputError: any code of the class except bad_report.
         """
         name = printable(os.path.basename(os.fspath(path))) or "image"
-        return cls.from_bytes(_read_file(os.fspath(path), name, limits), name, limits=limits)
+        data = _read_file(os.fspath(path), name, limits)
+        return cls.from_bytes(data, name, limits=limits, while_decoding=while_decoding)
 
     @classmethod
     def from_bytes(
-        cls, data: bytes, name: str = "-", *, limits: Limits = DEFAULT_LIMITS
-    ) -> EvidenceImage:
+        cls, data: bytes, name: str = "-", *, limits: Limits = DEFAULT_LIMITS,
+        while_decoding: Callable[[], object] | None = None,
+    ) -> EvidenceImage:  # fmt: skip
         """The image in these bytes.
 
         Args:
             data: a whole file.
             name: what reports call it; folders in front of it are dropped.
             limits: gates and the worker's limits.
+            while_decoding: started once the file looks like an image, before its pixels are known,
+                to begin work of its own in the background.
 
         Raises:
             InputError: empty_file, file_too_large, unsupported_format, too_many_pixels, too_small,
@@ -135,6 +143,8 @@ class EvidenceImage:
         """
         name = printable(os.path.basename(name.replace("\\", "/"))) or "image"
         _gate_bytes(data, name, limits)
+        if while_decoding is not None:
+            while_decoding()
         try:
             decoded = decode_isolated(data, limits)
         except RefusedError as refused:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlm_forensics.cli import console
-from vlm_forensics.errors import VlmfError
+from vlm_forensics.errors import InputError, VlmfError
 
 if TYPE_CHECKING:
     from vlm_forensics.detector import Detector, Examination
@@ -52,7 +52,10 @@ class _Request:
 
     @cached_property
     def detector(self) -> Detector:
-        """Loaded when the first image has been read: a refused image costs no loading time."""
+        """Loaded in the background while the first image is decoded.
+
+        What does not even look like an image is refused before and costs no loading time.
+        """
         from vlm_forensics.detector import Detector
 
         return Detector.from_pretrained(self.model, rationale=self.rationale, offline=self.offline)
@@ -170,11 +173,11 @@ def _one(name: str, request: _Request, tally: _Tally) -> None:
 
     shown = printable(Path(name).name) or "image"
     try:
-        image = _open(name)
-    except VlmfError as error:
+        image = _open(name, request)
+    except InputError as error:  # any other error concerns every image: let it through
         _record(error, shown, request, tally)
         return
-    detector = request.detector  # an error in here concerns every image: let it through
+    detector = request.detector
     try:
         examination = detector.examine(image)
         _deliver(examination, request)
@@ -186,12 +189,16 @@ def _one(name: str, request: _Request, tally: _Tally) -> None:
     tally.forged |= examination.report.verdict in (Verdict.TAMPERED, Verdict.SYNTHETIC)
 
 
-def _open(name: str) -> EvidenceImage:
+def _open(name: str, request: _Request) -> EvidenceImage:
     from vlm_forensics.image import DEFAULT_LIMITS, EvidenceImage
 
+    def load() -> object:
+        return request.detector
+
     if name != "-":
-        return EvidenceImage.open(name)
-    return EvidenceImage.from_bytes(sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1), "-")
+        return EvidenceImage.open(name, while_decoding=load)
+    data = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
+    return EvidenceImage.from_bytes(data, "-", while_decoding=load)
 
 
 def _record(error: VlmfError, name: str, request: _Request, tally: _Tally) -> None:

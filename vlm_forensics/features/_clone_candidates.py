@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy import fft
 from numpy.typing import NDArray
-from scipy import fft
 
 Gray = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -235,17 +235,20 @@ class _Searched:
     def __init__(self, texture: _Floats) -> None:
         self._texture = texture
         self._valid = tuple(side - _SIDE + 1 for side in texture.shape)
-        self._size = tuple(fft.next_fast_len(side, real=True) for side in texture.shape)
+        self._size = tuple(cv2.getOptimalDFTSize(side) for side in texture.shape)
         taper = np.hanning(_SIDE + 2)[1:-1].astype(np.float32)
         self._weight = np.outer(taper, taper)
-        self._spectrum = fft.rfft2(texture, self._size)
+        self._spectrum = self._transformed(texture)
         weight = self._conjugate(self._weight)
-        energy = self._correlate(fft.rfft2(texture**2, self._size), weight)
+        energy = self._correlate(self._transformed(texture**2), weight)
         # The constant keeps flat places, where any noise correlates, from winning.
         self._gain = 1 / (np.sqrt(np.maximum(energy, 1)) + 5)
 
+    def _transformed(self, values: _Floats) -> _Spectrum:
+        return np.asarray(fft.rfft2(values, self._size), np.complex64)
+
     def _conjugate(self, window: _Floats) -> _Spectrum:
-        return np.asarray(np.conj(fft.rfft2(window, self._size)), np.complex64)
+        return np.conj(self._transformed(window))
 
     def _correlate(self, spectrum: _Spectrum, window: _Spectrum) -> _Floats:
         rows, cols = self._valid

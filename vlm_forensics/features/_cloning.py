@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from vlm_forensics.features._clone_candidates import (
     Box,
@@ -346,8 +345,8 @@ def _occurrences(texture: _Floats, box: Box) -> int:
     x, y = (x0 + x1) // 2, (y0 + y1) // 2
     template = texture[max(y0, y - half) : min(y1, y + half), max(x0, x - half) : min(x1, x + half)]
     score = cv2.matchTemplate(texture, template, cv2.TM_CCOEFF_NORMED)
-    peaks = (score == ndimage.maximum_filter(score, 9)) & (score > _SAME)
-    return int(ndimage.label(peaks, np.ones((3, 3)))[1])
+    peaks = (score == cv2.dilate(score, np.ones((9, 9), np.uint8))) & (score > _SAME)
+    return int(cv2.connectedComponents(peaks.astype(np.uint8))[0]) - 1  # the first is the rest
 
 
 def _box(area: _Mask) -> Box:

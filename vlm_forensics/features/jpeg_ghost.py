@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from vlm_forensics.features._sampling import Sample, number
 from vlm_forensics.features.base import Family, Feature, FloatMap, Measurement, Pixels
@@ -70,7 +69,7 @@ def dips(curves: NDArray[Any], last: int | None = None) -> NDArray[np.float32]:
         return np.zeros_like(depth)
     shared = np.median(depth[:, telling], axis=1)
     inner = np.array(QUALITIES[_REACH:-_REACH])
-    own = ndimage.maximum_filter1d(shared, 2 * _REACH + 1, mode="nearest") > DIP / 2
+    own = cv2.dilate(shared[None], np.ones((1, 2 * _REACH + 1), np.uint8))[0] > DIP / 2
     if last is not None:
         own |= np.abs(inner - last) <= _REACH * (inner[1] - inner[0])
     depth[own] = 0

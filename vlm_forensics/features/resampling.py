@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from vlm_forensics.features._sampling import blocks, luma, mosaic, number, origins
 from vlm_forensics.features.base import Family, Feature, FloatMap, Measurement, Pixels
@@ -35,7 +34,9 @@ def spectra(patches: FloatMap) -> NDArray[np.float64]:
         patches: `[..., t, t]` residuals.
     """
     lines = np.stack([patches.mean(axis=-2), patches.mean(axis=-1)], axis=-2).astype(np.float64)
-    lines = lines - ndimage.uniform_filter1d(lines, 15, axis=-1, mode="nearest")
+    rows = lines.reshape(-1, lines.shape[-1])
+    trend = cv2.blur(rows, (15, 1), borderType=cv2.BORDER_REPLICATE).reshape(lines.shape)
+    lines = lines - trend
     window = np.hanning(lines.shape[-1])
     power = np.abs(np.fft.rfft(lines * window, axis=-1)) ** 2
     return np.asarray(power)
@@ -44,8 +45,9 @@ def spectra(patches: FloatMap) -> NDArray[np.float64]:
 def peak_ratios(power: NDArray[Any]) -> NDArray[np.float64]:
     """Power over the running median along the last axis: 1 = no period."""
     width = max(5, power.shape[-1] // 4) | 1
-    shape = (1,) * (power.ndim - 1) + (width,)
-    floor = ndimage.median_filter(power, size=shape, mode="nearest")
+    edges = [(0, 0)] * (power.ndim - 1) + [(width // 2, width // 2)]
+    padded = np.pad(power, edges, mode="edge")
+    floor = np.median(np.lib.stride_tricks.sliding_window_view(padded, width, axis=-1), axis=-1)
     return np.asarray(power / (floor + 1e-2 * power.mean(axis=-1, keepdims=True) + 1e-9))
 
 
