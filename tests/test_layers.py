@@ -20,7 +20,7 @@ LAYERS = (
     {"image", "containers", "canonical", "decoding", "sandbox", "metadata", "masks", "prompts",
      "parsing", "calibration", "weights", "fetching", "safety", "conversion", "steps",
      "endpoint"},
-    {"features", "forge", "datasets", "annotating"},
+    {"features", "forge", "datasets", "annotating", "rewards"},
     {"model", "backbones"},
     {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "probe",
      "probe_engine", "rationale"},
