@@ -212,6 +212,15 @@ def test_gates_come_before_pixels() -> None:
         assert "JPEG" in error.hint
 
 
+def test_work_beside_the_decoder_starts_for_images_only() -> None:
+    started: list[bool] = []
+    image = EvidenceImage.from_bytes(saved(PICTURE), while_decoding=lambda: started.append(True))
+    assert (image.height, started) == (H, [True])
+    with pytest.raises(InputError):
+        EvidenceImage.from_bytes(b"plain text", while_decoding=lambda: started.append(True))
+    assert started == [True]
+
+
 def test_a_camera_raw_thumbnail_is_not_judged() -> None:
     tags = Image.Exif()
     tags[0xC612] = b"\1\4\0\0"

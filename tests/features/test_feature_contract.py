@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +132,9 @@ def test_a_failing_feature_is_reported_and_the_rest_goes_on(
 def test_documentation_is_current() -> None:
     page = Path(__file__).parents[2] / "docs" / "features.md"
     assert page.read_text(encoding="utf-8") == features.as_markdown()
+
+
+def test_measuring_and_judging_import_no_scipy() -> None:
+    code = ("import sys, vlm_forensics.calibration; from vlm_forensics import features; "
+            "features.all_features(); sys.exit('scipy' in sys.modules)")  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
