@@ -16,6 +16,7 @@ from transformers import (
 )
 from transformers.utils.generic import ModelOutput
 
+from vlm_forensics import backbones
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
 from vlm_forensics.model.config import VlmForensicsConfig
 from vlm_forensics.model.losses import IGNORE, class_loss, detection_loss, total
@@ -52,7 +53,7 @@ class VlmForensicsOutput(ModelOutput):
 
 
 class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
-    """Any `AutoModelForImageTextToText` backbone that offers `get_image_features`, plus our parts.
+    """A stock image-text backbone of a family in `vlm_forensics.backbones`, plus our parts.
 
     Example:
         >>> model = VlmForensicsModel.from_pretrained(folder)  # doctest: +SKIP
@@ -65,6 +66,7 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def __init__(self, config: VlmForensicsConfig) -> None:
         super().__init__(config)
+        self.family = backbones.for_config(config.backbone_config)
         build: Any = AutoModelForImageTextToText.from_config
         self.backbone = build(config.backbone_config)
         self.adapter = DetectionAdapter(config)
@@ -90,13 +92,8 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             overview: `[B, 3, h, w]` RGB in 0..255, h and w multiples of 16, the same picture.
             tiles: `[B, N, 3, s, s]` native-resolution tiles, RGB in 0..255.
         """
-        seen = self.backbone.get_image_features(
-            pixel_values=pixel_values, output_hidden_states=True, return_dict=True
-        )
-        tokens = seen.pooler_output
-        if not isinstance(tokens, Tensor):
-            tokens = torch.stack(tuple(tokens))
-        shallow = [seen.hidden_states[i].to(overview.dtype) for i in self.config.shallow_layers]
+        tokens, states = self.family.see(self.backbone, pixel_values)
+        shallow = [states[i].to(overview.dtype) for i in self.config.shallow_layers]
         found = self.adapter(shallow, overview, tiles)
         return Detection(found, tokens, self.mask_decoder(found.grid, found.fine))
 
@@ -111,6 +108,9 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             embeds = embeds.masked_scatter(place, features.to(embeds.dtype))
         return torch.as_tensor(embeds)
 
+    def _beside(self, input_ids: Tensor) -> dict[str, Tensor]:
+        return self.family.language_inputs(self.config.backbone_config, input_ids)
+
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, overview: Tensor,
         labels: Tensor | None = None, targets: dict[str, Tensor] | None = None, **_: Any,
@@ -122,7 +122,7 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         out = self.backbone(
             inputs_embeds=self.embed(input_ids, found), attention_mask=attention_mask,
             labels=None if labels is None else labels[:, -kept:], logits_to_keep=kept,
-            output_hidden_states=True,
+            output_hidden_states=True, **self._beside(input_ids),
         )  # fmt: skip
         hidden = out.hidden_states[-1].to(overview.dtype)
         said = self.hidden_at(hidden, input_ids, self.config.cls_token_id)
@@ -159,7 +159,7 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         """Last hidden states `[B, L, text_hidden]` over prompts and answers, float32."""
         out = self.backbone(
             inputs_embeds=self.embed(input_ids, found), attention_mask=torch.ones_like(input_ids),
-            output_hidden_states=True,
+            output_hidden_states=True, **self._beside(input_ids),
         )  # fmt: skip
         return torch.as_tensor(out.hidden_states[-1].float())
 
@@ -173,11 +173,10 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             eos_token_id=self.config.get_text_config().eos_token_id,
             pad_token_id=self.config.get_text_config().eos_token_id,
         )  # fmt: skip
-        ids: Tensor = self.backbone.generate(
-            inputs_embeds=self.embed(input_ids, found), attention_mask=attention_mask,
-            generation_config=settings,
+        return self.family.generate(
+            self.backbone, inputs_embeds=self.embed(input_ids, found),
+            attention_mask=attention_mask, generation_config=settings, **self._beside(input_ids),
         )  # fmt: skip
-        return ids
 
 
 def _answered(labels: Tensor) -> int:
