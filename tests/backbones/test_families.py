@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_families import BUILDERS, TEXT, image_tokens, inputs_of, model_of
+from PIL import Image
+from tiny_families import BUILDERS, TEXT, image_tokens, inputs_of, model_of, processor_of
 from tiny_models import IMAGE, targets_of
 
 from vlm_forensics import backbones
@@ -135,6 +136,23 @@ def _merged(model: VlmForensicsModel) -> dict[str, torch.Tensor]:
     backbone: Any = deepcopy(model.backbone)
     state: dict[str, torch.Tensor] = backbone.merge_and_unload().state_dict()
     return state
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # PaliGemma's, inside
+def test_the_processor_works_without_torchvision(model: VlmForensicsModel) -> None:
+    processor, image = processor_of(model.family.name)
+    picture = Image.effect_noise((80, 60), 60).convert("RGB")
+    text = model.family.prompt(processor, "Is it real?")
+    assert "Is it real?" in text
+    made = processor(images=[picture], text=[text], return_tensors="pt")
+    config: Any = model.config.backbone_config
+    assert int((made["input_ids"] == image).sum()) == model.family.image_tokens(config)
+    mask = made.get("pixel_attention_mask")
+    assert mask is None or mask.all()  # the adapter's grid covers the whole picture
+    pixels = made["pixel_values"]
+    with torch.inference_mode():
+        seen = model.family.see(model.backbone, pixels if pixels.ndim > 2 else pixels[None])
+    assert seen.tokens.reshape(1, -1, TEXT).shape[1] == model.family.image_tokens(config)
 
 
 def test_patches_of_qwen_come_in_raster_order() -> None:

@@ -6,9 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from tiny_models import CLS, EVIDENCE, EVIDENCE_TOKENS, IMAGE, SEG, VOCABULARY
+from tiny_models import CLS, EVIDENCE, EVIDENCE_TOKENS, IMAGE, SEG, VOCABULARY, tokenizer
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedConfig
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from vlm_forensics import backbones
 from vlm_forensics.model.config import VlmForensicsConfig
@@ -95,3 +101,35 @@ def inputs_of(model: VlmForensicsModel) -> dict[str, Tensor]:
         "pixel_values": torch.randn(shape, generator=draw),
         "overview": torch.rand(2, 3, 64, 96, generator=draw) * 255,
     }  # fmt: skip
+
+
+_SQUARE = {"height": SIDE, "width": SIDE}
+_LONGEST = {"longest_edge": SIDE}
+_PICTURES: dict[str, Callable[[], Any]] = {
+    "llava": lambda: CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=_SQUARE),
+    "internvl": lambda: GotOcr2ImageProcessorPil(size=_SQUARE),
+    "idefics3": lambda: Idefics3ImageProcessorPil(size=_LONGEST, max_image_size=_LONGEST),
+    "gemma3": lambda: Gemma3ImageProcessorPil(size=_SQUARE),
+    "paligemma": lambda: SiglipImageProcessorPil(size=_SQUARE),
+    "qwen2_5_vl": Qwen2VLImageProcessorPil,
+}
+_TOKENS = {
+    "internvl": ["<IMG_CONTEXT>", "<img>", "</img>"],
+    "gemma3": ["<start_of_image>", "<end_of_image>", "<image_soft_token>"],
+    "qwen2_5_vl": ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"],
+}
+
+
+def processor_of(family: str) -> tuple[Any, int]:
+    """The family's processor over a byte tokenizer, and the id of its image token."""
+    words: Any = tokenizer()
+    added = _TOKENS.get(family, ["<image>"])
+    words.add_special_tokens({"additional_special_tokens": added})
+    image = added[-1] if family == "gemma3" else added[0]
+    if family == "gemma3":
+        words.boi_token, words.eoi_token, words.image_token = added
+        words.boi_token_id = words.convert_tokens_to_ids(words.boi_token)
+        words.image_token_id = words.convert_tokens_to_ids(image)
+    config = BUILDERS[family]()
+    made = backbones.for_config(config).build_processor(_PICTURES[family](), words, config)
+    return made, words.convert_tokens_to_ids(image)

@@ -16,8 +16,6 @@ from vlm_forensics.backbones.base import (
 def _processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
     from vlm_forensics.backbones._image_only import InternVL
 
-    # One square picture: crops would have no place on the adapter's grid.
-    image_processor.crop_to_patches = False
     return InternVL(image_processor, tokenizer, image_seq_length=config.image_seq_length)
 
 

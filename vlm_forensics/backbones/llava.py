@@ -14,7 +14,12 @@ def _image_tokens(config: Any) -> int:
 def _processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
     from transformers import LlavaProcessor
 
-    return LlavaProcessor(
+    # The stock crop of the middle hides the borders, which the adapter's grid covers.
+    side = config.vision_config.image_size
+    image_processor.do_center_crop = False
+    image_processor.size = {"height": side, "width": side}
+    build: Any = LlavaProcessor
+    return build(
         image_processor, tokenizer, patch_size=config.vision_config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
         num_additional_image_tokens=1,  # the class token, which "default" takes off again

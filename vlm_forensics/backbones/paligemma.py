@@ -23,7 +23,8 @@ def _processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
     from transformers import PaliGemmaProcessor
 
     image_processor.image_seq_length = _image_tokens(config)
-    return PaliGemmaProcessor(image_processor, tokenizer)
+    build: Any = PaliGemmaProcessor
+    return build(image_processor, tokenizer)
 
 
 def _types(config: Any, input_ids: Tensor) -> dict[str, Tensor]:
@@ -43,7 +44,7 @@ FAMILY = Family(
     chat_template=(
         "{% for message in messages %}{% for part in message['content'] %}"
         "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
-        "{% endfor %}{% endfor %}\n"
+        "{% endfor %}{% endfor %}"
     ),
     language_inputs=_types,
     generate=generate_from_embeddings,

@@ -19,7 +19,7 @@ def _processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
 
 
 def _see(backbone: Any, pixel_values: Tensor) -> Seen:
-    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import get_vision_window_index
+    from transformers.vision_utils import get_vision_window_index
 
     tower = backbone.config.vision_config
     windows, _ = get_vision_window_index(
