@@ -66,7 +66,7 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def __init__(self, config: VlmForensicsConfig) -> None:
         super().__init__(config)
-        self.family = backbones.for_config(config.backbone_config)
+        backbones.for_config(config.backbone_config)  # refuses what no family serves
         build: Any = AutoModelForImageTextToText.from_config
         self.backbone = build(config.backbone_config)
         self.adapter = DetectionAdapter(config)
@@ -76,6 +76,11 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         """The parts initialise themselves when they are built."""
+
+    @property
+    def family(self) -> backbones.Family:
+        """The backbone's family; looked up, as its functions would not pickle with the model."""
+        return backbones.for_config(self.config.backbone_config)
 
     def get_input_embeddings(self) -> nn.Module:
         """The token embeddings of the language model."""
