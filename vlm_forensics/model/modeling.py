@@ -16,6 +16,7 @@ from transformers import (
 )
 from transformers.utils.generic import ModelOutput
 
+from vlm_forensics import backbones
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
 from vlm_forensics.model.config import VlmForensicsConfig
 from vlm_forensics.model.losses import IGNORE, class_loss, detection_loss, total
@@ -52,7 +53,7 @@ class VlmForensicsOutput(ModelOutput):
 
 
 class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
-    """Any `AutoModelForImageTextToText` backbone that offers `get_image_features`, plus our parts.
+    """A stock image-text backbone of a family in `vlm_forensics.backbones`, plus our parts.
 
     Example:
         >>> model = VlmForensicsModel.from_pretrained(folder)  # doctest: +SKIP
@@ -65,6 +66,7 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def __init__(self, config: VlmForensicsConfig) -> None:
         super().__init__(config)
+        backbones.for_config(config.backbone_config)  # refuses what no family serves
         build: Any = AutoModelForImageTextToText.from_config
         self.backbone = build(config.backbone_config)
         self.adapter = DetectionAdapter(config)
@@ -74,6 +76,11 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         """The parts initialise themselves when they are built."""
+
+    @property
+    def family(self) -> backbones.Family:
+        """The backbone's family; looked up, as its functions would not pickle with the model."""
+        return backbones.for_config(self.config.backbone_config)
 
     def get_input_embeddings(self) -> nn.Module:
         """The token embeddings of the language model."""
@@ -90,13 +97,8 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             overview: `[B, 3, h, w]` RGB in 0..255, h and w multiples of 16, the same picture.
             tiles: `[B, N, 3, s, s]` native-resolution tiles, RGB in 0..255.
         """
-        seen = self.backbone.get_image_features(
-            pixel_values=pixel_values, output_hidden_states=True, return_dict=True
-        )
-        tokens = seen.pooler_output
-        if not isinstance(tokens, Tensor):
-            tokens = torch.stack(tuple(tokens))
-        shallow = [seen.hidden_states[i].to(overview.dtype) for i in self.config.shallow_layers]
+        tokens, states = self.family.see(self.backbone, pixel_values)
+        shallow = [states[i].to(overview.dtype) for i in self.config.shallow_layers]
         found = self.adapter(shallow, overview, tiles)
         return Detection(found, tokens, self.mask_decoder(found.grid, found.fine))
 
@@ -111,6 +113,9 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             embeds = embeds.masked_scatter(place, features.to(embeds.dtype))
         return torch.as_tensor(embeds)
 
+    def _beside(self, input_ids: Tensor) -> dict[str, Tensor]:
+        return self.family.language_inputs(self.config.backbone_config, input_ids)
+
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, overview: Tensor,
         labels: Tensor | None = None, targets: dict[str, Tensor] | None = None, **_: Any,
@@ -122,7 +127,7 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         out = self.backbone(
             inputs_embeds=self.embed(input_ids, found), attention_mask=attention_mask,
             labels=None if labels is None else labels[:, -kept:], logits_to_keep=kept,
-            output_hidden_states=True,
+            output_hidden_states=True, **self._beside(input_ids),
         )  # fmt: skip
         hidden = out.hidden_states[-1].to(overview.dtype)
         said = self.hidden_at(hidden, input_ids, self.config.cls_token_id)
@@ -159,7 +164,7 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         """Last hidden states `[B, L, text_hidden]` over prompts and answers, float32."""
         out = self.backbone(
             inputs_embeds=self.embed(input_ids, found), attention_mask=torch.ones_like(input_ids),
-            output_hidden_states=True,
+            output_hidden_states=True, **self._beside(input_ids),
         )  # fmt: skip
         return torch.as_tensor(out.hidden_states[-1].float())
 
@@ -173,11 +178,10 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             eos_token_id=self.config.get_text_config().eos_token_id,
             pad_token_id=self.config.get_text_config().eos_token_id,
         )  # fmt: skip
-        ids: Tensor = self.backbone.generate(
-            inputs_embeds=self.embed(input_ids, found), attention_mask=attention_mask,
-            generation_config=settings,
+        return self.family.generate(
+            self.backbone, inputs_embeds=self.embed(input_ids, found),
+            attention_mask=attention_mask, generation_config=settings, **self._beside(input_ids),
         )  # fmt: skip
-        return ids
 
 
 def _answered(labels: Tensor) -> int:

@@ -1,0 +1,67 @@
+"""What Qwen2.5-VL and Qwen3-VL share: patches in blocks, and positions in three directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vlm_forensics.backbones.base import Seen, stacked, summarised
+
+SIDE = 448
+"""Pixels of the square picture; these towers have no size of their own."""
+
+
+def image_tokens(config: Any) -> int:
+    """Image tokens of a `SIDE` pixels square picture."""
+    tower = config.vision_config
+    return int((SIDE // (tower.patch_size * tower.spatial_merge_size)) ** 2)
+
+
+def square_grid(pixel_values: Tensor) -> Tensor:
+    """`image_grid_thw` of `[B, P, values]` patches, every picture a square."""
+    side = round(pixel_values.shape[1] ** 0.5)
+    grid = torch.tensor([[1, side, side]], device=pixel_values.device)
+    return grid.expand(len(pixel_values), -1)
+
+
+def see(backbone: Any, pixel_values: Tensor, order: Tensor | None = None) -> Seen:
+    """Image tokens and raster-ordered hidden states.
+
+    Args:
+        backbone: the image-text model.
+        pixel_values: `[B, P, values]`, the processor's patches, stacked per picture.
+        order: place of each merged block in the tower's own order, where it has one.
+    """
+    grid = square_grid(pixel_values)
+    seen = backbone.get_image_features(
+        pixel_values=pixel_values.flatten(0, 1), image_grid_thw=grid,
+        output_hidden_states=True, return_dict=True,
+    )  # fmt: skip
+    merge, side = backbone.config.vision_config.spatial_merge_size, int(grid[0, 1])
+    states = (_raster(state, order, merge, side) for state in seen.hidden_states)
+    return Seen(stacked(seen.pooler_output), tuple(map(summarised, states)))
+
+
+def _raster(state: Tensor, order: Tensor | None, merge: int, side: int) -> Tensor:
+    """Rows of the picture from blocks of merge x merge patches, `[B, side * side, D]`."""
+    blocks = state.reshape(-1, merge, merge, state.shape[-1])
+    if order is not None:
+        blocks = blocks[order]
+    blocks = blocks.reshape(-1, side // merge, side // merge, merge, merge, state.shape[-1])
+    return blocks.transpose(2, 3).reshape(-1, side * side, state.shape[-1])
+
+
+def positions(config: Any, input_ids: Tensor) -> dict[str, Tensor]:
+    """Positions `[3, B, L]` in time, row and column of prompts with at most one square picture."""
+    image = input_ids == config.image_token_id
+    count = image.sum(1, keepdim=True)
+    side = count.double().sqrt().round().long().clamp(min=1)
+    start = image.int().argmax(1, keepdim=True)
+    index = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
+    inside = index - start
+    after = index - torch.where((count > 0) & (inside >= count), count - side, 0)
+    row, column = start + inside.div(side, rounding_mode="floor"), start + inside % side
+    parts = [torch.where(image, part, after) for part in (start.expand_as(index), row, column)]
+    return {"position_ids": torch.stack(parts)}

@@ -1,0 +1,45 @@
+"""Qwen2.5-VL: a tower with attention in windows, any picture size, three-way positions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vlm_forensics.backbones import _qwen
+from vlm_forensics.backbones.base import Family, Seen, chat_template, lora_on, two_shallow
+
+
+def _processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
+    from vlm_forensics.backbones._image_only import Qwen
+
+    image_processor.patch_size = config.vision_config.patch_size
+    return Qwen(image_processor, tokenizer)
+
+
+def _see(backbone: Any, pixel_values: Tensor) -> Seen:
+    from transformers.vision_utils import get_vision_window_index
+
+    tower = backbone.config.vision_config
+    windows, _ = get_vision_window_index(
+        _qwen.square_grid(pixel_values), spatial_merge_size=tower.spatial_merge_size,
+        window_size=tower.window_size, patch_size=tower.patch_size,
+    )  # fmt: skip
+    # The tower keeps its hidden states in the order of windows and undoes that at the end only.
+    return _qwen.see(backbone, pixel_values, torch.argsort(windows))
+
+
+FAMILY = Family(
+    name="qwen2_5_vl",
+    model_types=("qwen2_5_vl",),
+    image_tokens=_qwen.image_tokens,
+    build_processor=_processor,
+    lora_targets=lora_on("language_model"),
+    shallow_layers=lambda config: two_shallow(config.vision_config.depth),
+    see=_see,
+    chat_template=chat_template(
+        "<|vision_start|><|image_pad|><|vision_end|>", "<|im_start|>", "<|im_end|>"
+    ),
+    language_inputs=_qwen.positions,
+)
