@@ -26,7 +26,8 @@ MAP_THRESHOLDS: tuple[float, ...] = tuple(np.geomspace(0.05, 60, 60).round(4).to
 """Grey levels at which a single map is cut."""
 
 Tapped = dict[str, NDArray[np.float64]]
-"""What passed through the adapter while a picture was judged; empty for a model without one."""
+"""What passed through the adapter while a picture was judged, and how far its embedding moves when
+it is disturbed; empty for a model without an adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,10 @@ class Baseline:
     measure: Callable[[Pixels, Tapped], Sequence[float] | None]
     """Numbers of one picture; None when this model or picture has none."""
     scores: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    """`[N, k]` numbers of all pictures to `[N]` scores in [0, 1], 1 = forged, or `[N, 3]` class
-    probabilities; a forgery is called at a score of 0.5 or more."""
+    """`[N, k]` numbers of all pictures to `[N]` scores, higher = forged, or to `[N, 3]` class
+    probabilities; a forgery is called at 0.5 or more."""
+    calls: bool = True
+    """False for a score without a threshold, which only ranks."""
 
 
 def _tapped(name: str) -> Callable[[Pixels, Tapped], Sequence[float] | None]:
@@ -65,6 +68,10 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("vision", "linear probe, real / synthetic only", _tapped("vision"),
              _synthetic_share),
     Baseline("low_level", "low-level stream alone", _tapped("low_level"), _class_shares),
+    Baseline("disturbed", "RIGID on the frozen vision encoder, no training", _tapped("disturbed"),
+             lambda moved: moved[:, 0], calls=False),
+    Baseline("disturbed", "the larger of RIGID and its blur variant, no training",
+             _tapped("disturbed"), lambda moved: moved[:, 1], calls=False),
 )  # fmt: skip
 """Image level. The majority class, which needs no measurement, comes on top."""
 

@@ -38,6 +38,7 @@ from vlm_forensics.evaluation.metrics import (
 from vlm_forensics.evaluation.results import Bin, Cell, Curve, Table, Value
 
 OURS = "vlm_forensics"
+NO_THRESHOLD = "–"
 CURVE_POINTS = 200
 """At most, in the result; every point counts in the figures."""
 
@@ -118,13 +119,15 @@ def methods(answers: Answers) -> Table:
         if scores is not None:
             chance = scores if scores.ndim == 1 else 1 - scores[:, 0]
             found = method_row(answers, scores, (chance >= 0.5).astype(int))
-            rows.append(_method(baseline.title, found))
+            row = _method(baseline.title, found)
+            rows.append(row if baseline.calls else (*row[:-1], NO_THRESHOLD))
     constant = np.full(len(answers), float(answers.forged.mean() > 0.5))
     rows.append(_method("majority class", method_row(answers, constant, constant.astype(int))))
     note = (
         "The first row ranks synthetic and tampered each by its own probability against real, the "
         "second all by the probability of forgery. TPR is read off at the false positive rate of "
-        "these pictures. Baselines call at 0.5 and never abstain."
+        "these pictures. Baselines call at 0.5 and never abstain; a score without a threshold only "
+        "ranks."
     )
     return Table(id="methods", title="Methods", note=note, columns=METHOD_COLUMNS, rows=tuple(rows))
 
