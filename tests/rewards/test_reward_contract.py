@@ -74,6 +74,21 @@ def test_trl_gets_a_number_or_nothing_for_every_completion(name: str) -> None:
     assert given[0] == given[1]
 
 
+@every
+def test_lengths_and_tensors_that_make_no_sense_are_unknown(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    mask = torch.ones(4, 4, dtype=torch.bfloat16, requires_grad=True)
+    given = trl_function(name)([COPIED], completion_ids=[None], label=["tampered"], mask=[mask])
+    assert all(in_range(value) for value in given)
+
+
+@pytest.mark.parametrize("weight", [0, -1.0, float("nan")])
+def test_a_weight_that_is_not_positive_is_a_typed_error(weight: float) -> None:
+    with pytest.raises(InputError) as caught:
+        score("", {}, {"format": weight})
+    assert caught.value.code == "bad_weight"
+
+
 def test_an_unknown_name_is_a_typed_error_with_a_suggestion() -> None:
     with pytest.raises(InputError, match="grouding") as caught:
         score("", {}, {"grouding": 1})

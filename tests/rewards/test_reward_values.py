@@ -91,6 +91,15 @@ def test_an_invented_artifact_costs_as_much_as_a_grounded_one_earns() -> None:
     assert said(Artifact.RESAMPLING_TRACE) == 0, "it was not measured"
 
 
+def test_grounding_cannot_be_had_by_rewording_or_by_boxes_of_everything() -> None:
+    known = {"label": "tampered", "operation": "copy_move", "mask": mask()}
+    same = (claim(Artifact.DUPLICATED_REGION), ParsedClaim(Artifact.DUPLICATED_REGION, LEFT, "So."))
+    assert value("grounding", compose(Label.TAMPERED, same), **known) == 0
+    for box in (None, (0, 0, 99, 99)):
+        everywhere = compose(Label.TAMPERED, (claim(Artifact.DUPLICATED_REGION, box),))
+        assert value("grounding", everywhere, **known) == 0
+
+
 def test_a_claim_beside_the_altered_area_is_not_grounded() -> None:
     known = {"label": "tampered", "operation": "copy_move", "mask": mask()}
     beside = compose(Label.TAMPERED, (claim(Artifact.DUPLICATED_REGION, (60, 0, 99, 99)),))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from numbers import Real
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -112,8 +113,9 @@ def _names(value: object) -> frozenset[str] | None:
 
 
 def _share(value: object) -> float | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and 0 <= value <= 1 else None  # type: ignore[operator, arg-type]
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    return float(value) if 0 <= float(value) <= 1 else None
 
 
 def _area(value: object) -> NDArray[np.bool_] | None:
@@ -122,8 +124,10 @@ def _area(value: object) -> NDArray[np.bool_] | None:
         return None
     try:
         found = np.asarray(value)
-    except ValueError:  # rows of different lengths
+    except (ValueError, TypeError, RuntimeError):  # ragged rows; tensors that cannot be arrays
         return None
+    if found.ndim == 3 and found.shape[0] == 1:
+        found = found[0]
     if found.ndim != 2 or not found.size or found.dtype.kind not in "buif":
         return None
     half = 0.5 if found.dtype.kind in "bf" or found.max() <= 1 else 127

@@ -17,9 +17,10 @@ class Grounding(Reward):
     name: ClassVar[str] = "grounding"
     formula: ClassVar[str] = (
         "Forged: max(0, (grounded - invented) / claims), 0 without claims. A claim is grounded if "
-        "it names what was done, or a mismatch that was measured, and its box touches the altered "
-        "area. Real: 1 without a claim, else 0. 0 for a text that does not parse. Nothing where "
-        "the label is unknown, or neither operation nor measurements of a forged sample are known."
+        "it names what was done, or a mismatch that was measured, for the first time, and more of "
+        "its box is altered than of the picture. Real: 1 without a claim, else 0. 0 for a text "
+        "that does not parse. Nothing where the label is unknown, or neither operation nor measurements "
+        "of a forged sample are known."
     )
 
     def __call__(self, said: Completion, facts: Facts) -> float | None:
@@ -33,8 +34,13 @@ class Grounding(Reward):
         claims = said.claims
         if facts.label is Label.REAL:
             return float(not claims)
-        grounded = sum(_supported(c.artifact, facts) and _placed(c, facts) for c in claims)
+        # Once each: the same claim in other words is no second finding.
+        grounded = len({c.artifact for c in claims if _grounded(c, facts)})
         return max(0.0, (2 * grounded - len(claims)) / max(len(claims), 1))
+
+
+def _grounded(claim: ParsedClaim, facts: Facts) -> bool:
+    return _supported(claim.artifact, facts) and _placed(claim, facts)
 
 
 def _supported(artifact: Artifact, facts: Facts) -> bool:
@@ -45,6 +51,9 @@ def _supported(artifact: Artifact, facts: Facts) -> bool:
 
 
 def _placed(claim: ParsedClaim, facts: Facts) -> bool:
-    if claim.box is None or facts.mask is None or facts.label is not Label.TAMPERED:
+    if facts.mask is None or facts.label is not Label.TAMPERED:
         return True
-    return bool((facts.mask & box_mask(claim.box, *facts.mask.shape)).any())
+    if claim.box is None:
+        return False
+    inside = facts.mask[box_mask(claim.box, *facts.mask.shape)]
+    return bool(inside.mean() > facts.mask.mean())

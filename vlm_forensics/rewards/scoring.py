@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, NamedTuple
 
+from vlm_forensics.errors import InputError
 from vlm_forensics.rewards import COLUMNS, get
 from vlm_forensics.rewards.base import Completion, Facts
 
@@ -28,14 +30,19 @@ def score(text: str, columns: Mapping[str, object], weights: Mapping[str, float]
         weights: of the rewards by name, positive.
 
     Raises:
-        InputError: a name is unknown.
+        InputError: a name is unknown, or a weight is not positive.
     """
+    for name, weight in weights.items():
+        if not (math.isfinite(weight) and weight > 0):
+            raise InputError("bad_weight", f"the weight of {name} is {weight}",
+                             hint="give a positive number, or leave the reward out")  # fmt: skip
     said, facts = Completion(text), Facts.of(columns)
     parts = {name: get(name)(said, facts) for name in weights}
     applied = {name: value for name, value in parts.items() if value is not None}
-    weight = sum(weights[name] for name in applied)
+    if not applied:
+        return Score(None, parts)
     total = sum(weights[name] * value for name, value in applied.items())
-    return Score(total / weight if weight else None, parts)
+    return Score(total / sum(weights[name] for name in applied), parts)
 
 
 def trl_function(name: str) -> RewardFunction:
@@ -53,7 +60,7 @@ def trl_function(name: str) -> RewardFunction:
         count = len(completions)
         known = {key: columns[key] for key in COLUMNS if _one_each(columns.get(key), count)}
         ids: Any = columns.get("completion_ids")
-        lengths = [len(row) for row in ids] if _one_each(ids, count) else [None] * count
+        lengths = list(map(_length, ids)) if _one_each(ids, count) else [None] * count
         rows = ({key: values[n] for key, values in known.items()} for n in range(count))
         texts = map(_text, completions)
         return [reward(Completion(text, length), Facts.of(row))
@@ -65,6 +72,10 @@ def trl_function(name: str) -> RewardFunction:
 
 def _one_each(values: object, count: int) -> bool:
     return isinstance(values, Sequence) and not isinstance(values, str) and len(values) == count
+
+
+def _length(tokens: object) -> int | None:
+    return len(tokens) if isinstance(tokens, Sized) else None
 
 
 def _text(completion: object) -> str:
