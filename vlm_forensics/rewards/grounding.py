@@ -19,8 +19,8 @@ class Grounding(Reward):
         "Forged: max(0, (grounded - invented) / claims), 0 without claims. A claim is grounded if "
         "it names what was done, or a mismatch that was measured, for the first time, and more of "
         "its box is altered than of the picture. Real: 1 without a claim, else 0. 0 for a text "
-        "that does not parse. Nothing where the label is unknown, or neither operation nor measurements "
-        "of a forged sample are known."
+        "that does not parse. Nothing where the label is unknown, or neither operation nor "
+        "measurements of a forged sample are known."
     )
 
     def __call__(self, said: Completion, facts: Facts) -> float | None:
