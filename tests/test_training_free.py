@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from tiny_models import model_of, save
 from torch import Tensor
 from torch.nn import functional as F
 
+from vlm_forensics.calibration import Calibration
+from vlm_forensics.datasets.base import Sample
 from vlm_forensics.evaluation import training_free
-from vlm_forensics.evaluation.baselines import BASELINES
+from vlm_forensics.evaluation.baselines import BASELINES, DISTURBED
+from vlm_forensics.evaluation.conditions import SQUARE
+from vlm_forensics.evaluation.judge import Judge
+from vlm_forensics.evaluation.judged import Look
+from vlm_forensics.features.reference import Reference
+from vlm_forensics.taxonomy import Label
 
 PIXELS = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
@@ -48,5 +59,23 @@ def test_more_noise_moves_more_and_the_same_seed_moves_the_same(
 
 
 def test_scores_without_a_threshold_call_nothing() -> None:
-    assert [b.calls for b in BASELINES if b.name == "disturbed"] == [False, False]
-    assert all(b.calls for b in BASELINES if b.name != "disturbed")
+    assert [b.calls for b in BASELINES if b.name == DISTURBED] == [False, False]
+    assert all(b.calls for b in BASELINES if b.name != DISTURBED)
+
+
+def test_the_judge_disturbs_every_picture_it_takes_baselines_of(tmp_path: Path) -> None:
+    folder, path = tmp_path / "model", tmp_path / "picture.png"
+    save(model_of(), folder)
+    Reference({}, 0).save(folder / "reference.json")
+    Calibration(
+        id="test", temperature=1.0, bias=(0.0, 0.0, 0.0), abstain_low=0.2, abstain_high=0.8,
+        mask_threshold=0.5,
+    ).save(folder / "calibration.json")  # fmt: skip
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(rgb).save(path)
+    sample = Sample(path=path, label=Label.REAL, split="test", source="s")
+    judge = Judge.load(folder, rationale=False)
+    with_baselines = judge.judge(sample, Look(SQUARE, baselines=True)).baselines
+    assert len(with_baselines[DISTURBED]) == 2
+    assert all(0 < value < 2 for value in with_baselines[DISTURBED])
+    assert DISTURBED not in judge.judge(sample, Look(SQUARE)).baselines
