@@ -151,7 +151,7 @@ def _plain(values: dict[str, Any]) -> SimpleNamespace:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves out the random numbers that a new module starts with, two fifths of loading time."""
+    """Leaves out the random numbers that a new module starts with: loading replaces them all."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
