@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vlm_forensics.errors import ModelError, WeightsError
 from vlm_forensics.model import light
-from vlm_forensics.model.inputs import prepare, to_tensor, vision_input
+from vlm_forensics.model.inputs import prepare, to_tensor
 from vlm_forensics.model.vocabulary import OPERATIONS
 from vlm_forensics.taxonomy import Operation
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_NEW_TOKENS = 40
 """Of one sentence."""
+MAX_ANSWER_TOKENS = 256
+"""Of a whole answer, for a model that writes freely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,6 @@ class Engine:
     ) -> None:
         self.model: Any = model.train(False)  # both kinds see; only the assembled model writes
         self.text = text
-        self.size = _side(model.config.backbone_config.vision_config)
 
     @classmethod
     def load(cls, folder: Path, *, language: bool) -> Engine:
@@ -98,7 +99,7 @@ class Engine:
         inputs = prepare(rgb)
         overview = to_tensor(inputs.overview)[None].to(self.device)
         tiles = to_tensor(inputs.tiles)[None].to(self.device) if len(inputs.tiles) else None
-        found = self.model.detect(vision_input(overview, self.size), overview, tiles)
+        found = self.model.detect(self.model.pixels(overview), overview, tiles)
         logits = found.adapter.class_logits[0].double().cpu()
         if not logits.isfinite().all():
             raise ArithmeticError("the class logits are not finite")
@@ -110,16 +111,28 @@ class Engine:
 
     @torch.inference_mode()
     def explain(self, seen: Seen, about: Told) -> Written:
-        """The language model's answer; it ends every line of the outline but the first."""
+        """The language model's answer: all of it, or the ends of the outline's lines.
+
+        A model that was not tuned to write freely gets the outline; it then ends every line but
+        the first.
+        """
         if self.text is None:
             raise ModelError("model_unsupported", "the language model was not loaded", hint="")
         prompt = self.text.prompt_ids(about.judged, about.measured)
+        if self.model.config.free_answers:
+            return self._freely(prompt, seen)
         text = f"<answer>{about.outline[0]}"
         for start in about.outline[1:]:
             text = f"{text}\n{start}"
             text += self._sentence(prompt + self._ids(text), seen)
         text += "</answer>"
         return Written(text, self._tensor(prompt + self._ids(text)))
+
+    def _freely(self, prompt: list[int], seen: Seen) -> Written:
+        given = self._tensor(prompt)
+        new = self.model.generate_text(given, torch.ones_like(given), seen.found,
+                                       max_new_tokens=MAX_ANSWER_TOKENS)  # fmt: skip
+        return Written(self.text.answer_text(new[0]), torch.cat([given, new], 1))  # type: ignore[union-attr]
 
     def _sentence(self, ids: list[int], seen: Seen) -> str:
         """How the language model goes on, up to the end of the line."""
@@ -154,13 +167,6 @@ def _to_grid(mask_logits: Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
     small = mask_logits[0].float().sigmoid().cpu().numpy()
     grid = cv2.resize(small, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(grid, np.float32)
-
-
-def _side(vision: Any) -> int:
-    """Pixels per side that the vision tower is given."""
-    size = vision.image_size
-    side = int(size if isinstance(size, int) else size[0])
-    return 224 if side == 518 else side  # DINOv2 keeps positions for 518 and is used at 224
 
 
 @contextmanager
@@ -248,6 +254,4 @@ def _text_inputs(folder: Path, model: Any) -> TextInputs:
 
     from vlm_forensics.collate import TextInputs
 
-    config = model.config
-    tokens = getattr(config.backbone_config, "image_seq_length", 0)
-    return TextInputs(AutoTokenizer.from_pretrained(folder), tokens, config.evidence_tokens)
+    return TextInputs.of(AutoTokenizer.from_pretrained(folder), model.config)

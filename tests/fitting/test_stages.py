@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import EVIDENCE_TOKENS, LAYERS, WIDTH, config_of, internvl, model_of, tokenizer
+from tiny_models import LAYERS, WIDTH, config_of, internvl, model_of, tokenizer
 
 from vlm_forensics import assembly
 from vlm_forensics.backbones.mini import SPECIAL_TOKENS
@@ -140,7 +140,7 @@ def test_classes_are_drawn_evenly(corpus: Corpus) -> None:
 @pytest.fixture
 def prepared() -> tuple[VlmForensicsModel, TextInputs]:
     model = model_of()
-    text = TextInputs(tokenizer(), 4, EVIDENCE_TOKENS)
+    text = TextInputs.of(tokenizer(), model.config)
     new = text.tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
     language_stage.prepare(model, rank=2, new_tokens=new)
     return model, text

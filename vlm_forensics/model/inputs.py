@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,8 +18,9 @@ LONG_SIDE = 512
 STRIDE = 16
 TILE = 256
 MAX_TILES = 6
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+MEAN = (0.485, 0.456, 0.406)
+"""Of ImageNet, as `STD`; shares of 255."""
+STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,10 @@ def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.array(rgb)).movedim(-1, -3).float()
 
 
-def vision_input(overviews: Tensor, size: int) -> Tensor:
-    """Overviews `[B, 3, h, w]` in 0..255 → `[B, 3, size, size]`, ImageNet-normalised."""
+def vision_input(
+    overviews: Tensor, size: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
+) -> Tensor:
+    """Overviews `[B, 3, h, w]` in 0..255 → normalised `[B, 3, size, size]`."""
     squeezed = F.interpolate(overviews, (size, size), mode="bilinear", antialias=True)
-    mean = overviews.new_tensor(_MEAN).view(1, 3, 1, 1)
-    std = overviews.new_tensor(_STD).view(1, 3, 1, 1)
-    return (squeezed / 255 - mean) / std
+    centre, scale = (overviews.new_tensor(values).view(1, 3, 1, 1) for values in (mean, std))
+    return (squeezed / 255 - centre) / scale
