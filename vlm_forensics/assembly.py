@@ -13,7 +13,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vlm_forensics import probe, weights
+from vlm_forensics import adapters, probe, weights
+from vlm_forensics.adapters import TRAINED
 from vlm_forensics.errors import ModelError, WeightsError
 
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MINI = "vlmf-mini"
-TRAINED = "trained.safetensors"
-"""Trained tensors outside LoRA, by their name in the assembled model."""
-LORA = "lora"
-TRAINED_PARTS = ("adapter.", "mask_decoder.", "text_class_head.",
-                 "backbone.model.multi_modal_projector.")  # fmt: skip
-"""Names of what `TRAINED` holds, all of it."""
 SIDE_FILES = ("calibration.json", "reference.json")
 SEAL = "digests.json"
 """sha256 of the other files of a folder, model cards excepted; checked before every use."""
@@ -120,9 +115,8 @@ def assemble(trained: Path, *, offline: bool = False) -> Path:
     check_seal(trained, hint="install vlm_forensics again")
     out = weights.cache_folder() / "assembled" / _key(trained)
     if not (out / SEAL).is_file():
-        language, vision = (weights.resolve(n, offline=offline) for n in (LANGUAGE, VISION))
         log.info("assembling %s", trained.name)
-        _write(trained, language, vision, out)
+        _write(trained, out, offline=offline)
     check_seal(out, hint=f"delete the folder {out.name} in the cache (`vlmf env` shows where)")
     return out
 
@@ -158,18 +152,29 @@ def _sealed(folder: Path) -> dict[str, str]:
 def _key(trained: Path) -> str:
     import hashlib
 
-    digests = _sealed(trained) | {name: name for name in (LANGUAGE, VISION)}
+    base = adapters.base_of(trained)
+    digests = _sealed(trained) | {name: name for name in (LANGUAGE, VISION) if base is None}
+    if base is not None and _ours(base):
+        digests |= {f"base/{name}": digest for name, digest in _sealed(_trained(base)).items()}
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _write(trained: Path, language: Path, vision: Path, out: Path) -> None:
+def _ours(base: str) -> bool:
+    return base == MINI or (Path(base) / "calibration.json").is_file()
+
+
+def _trained(base: str) -> Path:
+    return shipped() if base == MINI else Path(base)
+
+
+def _write(trained: Path, out: Path, *, offline: bool) -> None:
     import tempfile
 
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as name:
         part = Path(name) / "model"
-        tokenizer = tokenizer_with_tokens(language)
-        merged(trained, language, vision).save_pretrained(part)
+        model, tokenizer = _built(trained, offline=offline)
+        model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         for side in SIDE_FILES:
             if (trained / side).is_file():
@@ -179,44 +184,35 @@ def _write(trained: Path, language: Path, vision: Path, out: Path) -> None:
         part.rename(out)
 
 
-def merged(trained: Path, language: Path, vision: Path) -> VlmForensicsModel:
+def _built(trained: Path, *, offline: bool) -> tuple[VlmForensicsModel, Any]:
     """Base weights, trained parts and merged LoRA; the language model in bfloat16."""
     import torch
-    from peft import PeftModel
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from transformers import AutoTokenizer
 
     from vlm_forensics.model.config import VlmForensicsConfig
 
-    config = VlmForensicsConfig.from_pretrained(trained)
-    model = fresh_model(config, language, vision)
-    try:
-        state = load_file(trained / TRAINED)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError("weights_corrupt", f"{TRAINED} of {trained.name} cannot be read",
-                           hint="install vlm_forensics again") from error  # fmt: skip
-    put_trained(model, state)
-    peft: Any = PeftModel.from_pretrained(model.backbone, trained / LORA)
-    model.backbone = peft.merge_and_unload()
-    model.backbone.model.language_model.to(torch.bfloat16)
-    model.backbone.lm_head.to(torch.bfloat16)
+    config, name = VlmForensicsConfig.from_pretrained(trained), adapters.base_of(trained)
+    if name is None:
+        language, vision = (weights.resolve(n, offline=offline) for n in (LANGUAGE, VISION))
+        base, tokenizer = fresh_model(config, language, vision), tokenizer_with_tokens(language)
+    else:
+        base = _base(name, config, offline=offline)
+        tokenizer = AutoTokenizer.from_pretrained(trained)
+    model = adapters.rebuild(trained, base)
+    model.backbone.get_decoder().to(torch.bfloat16)
+    model.backbone.get_output_embeddings().to(torch.bfloat16)
     model.train(False)
-    return model
+    return model, tokenizer
 
 
-def put_trained(model: VlmForensicsModel, state: dict[str, Any]) -> None:
-    """Copies trained tensors in.
+def _base(name: str, config: VlmForensicsConfig, *, offline: bool) -> VlmForensicsModel:
+    import torch
 
-    Raises:
-        WeightsError: a tensor does not fit the model.
-    """
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError:  # a tensor of another shape
-        missing, unexpected = [], list(state)
-    lacking = [name for name in missing if name.startswith(TRAINED_PARTS)]
-    if wrong := len(unexpected) + len(lacking):
-        hint = "the folder belongs to another version of vlm_forensics"
-        raise WeightsError(
-            "weights_corrupt", f"{wrong} trained tensors do not fit the model", hint=hint
-        )
+    from vlm_forensics.model.modeling import VlmForensicsModel
+    from vlm_forensics.wrapping import wrap
+
+    if _ours(name):
+        folder = model_folder(name, offline=offline)
+        return VlmForensicsModel.from_pretrained(folder, config=config, dtype=torch.float32)
+    model, _ = wrap(name, offline=offline)
+    return VlmForensicsModel(config, model.backbone)

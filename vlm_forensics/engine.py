@@ -16,6 +16,7 @@ from torch import Tensor
 from vlm_forensics.errors import ModelError, WeightsError
 from vlm_forensics.model import light
 from vlm_forensics.model.inputs import prepare, to_tensor
+from vlm_forensics.model.precision import bfloat16_pays
 from vlm_forensics.model.vocabulary import OPERATIONS
 from vlm_forensics.taxonomy import Operation
 
@@ -209,9 +210,9 @@ def _whole(folder: Path) -> VlmForensicsModel:
     model: VlmForensicsModel
     model, info = load(folder, dtype=torch.float32, output_loading_info=True)
     _complete(info["missing_keys"])
-    if torch.backends.cpu.get_cpu_capability().startswith("AVX512") or torch.cuda.is_available():
-        model.backbone.model.language_model.to(torch.bfloat16)
-        model.backbone.lm_head.to(torch.bfloat16)
+    if bfloat16_pays():
+        model.backbone.get_decoder().to(torch.bfloat16)
+        model.backbone.get_output_embeddings().to(torch.bfloat16)
     return model
 
 
