@@ -30,21 +30,14 @@ def wrap(
         ModelError: there is no such model, or no family serves it.
         WeightsError: its weights cannot be read.
     """
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-    from vlm_forensics import backbones
     from vlm_forensics.engine import loading, quieten
     from vlm_forensics.model.modeling import VlmForensicsModel
 
     quieten()
-    safe: Any = {"local_files_only": offline, "trust_remote_code": False}
-    try:
-        config = AutoConfig.from_pretrained(name, **safe)
-    except (OSError, ValueError) as error:
-        raise ModelError("model_not_found", f"there is no model {Path(name).name!r} to tune",
-                         hint="give vlmf-mini, a folder, or a hub id of a supported family: "
-                         f"{', '.join(backbones.names())}") from error  # fmt: skip
-    backbones.for_config(config)
+    config_of(name, offline=offline)  # refuses what no family serves, before any weight is read
+    safe = _safely(offline)
     with loading():
         tokenizer = _tokenizer(AutoTokenizer.from_pretrained(name, **safe))
         backbone = AutoModelForImageTextToText.from_pretrained(
@@ -55,6 +48,30 @@ def wrap(
             backbone.resize_token_embeddings(len(tokenizer))
         model = VlmForensicsModel(_config(backbone, tokenizer, name, safe), backbone)
     return model, tokenizer
+
+
+def config_of(name: str, *, offline: bool = False) -> Any:
+    """The configuration of a plain model.
+
+    Raises:
+        ModelError: there is no such model, or no family serves it.
+    """
+    from transformers import AutoConfig
+
+    from vlm_forensics import backbones
+
+    try:
+        config = AutoConfig.from_pretrained(name, **_safely(offline))
+    except (OSError, ValueError) as error:
+        raise ModelError("model_not_found", f"there is no model {Path(name).name!r} to tune",
+                         hint="give vlmf-mini, a folder, or a hub id of a supported family: "
+                         f"{', '.join(backbones.names())}") from error  # fmt: skip
+    backbones.for_config(config)
+    return config
+
+
+def _safely(offline: bool) -> dict[str, Any]:
+    return {"local_files_only": offline, "trust_remote_code": False}
 
 
 def _tokenizer(tokenizer: Any) -> Any:

@@ -139,7 +139,7 @@ def draw(found: Corpus, count: int, rng: np.random.Generator) -> NDArray[np.int6
     chosen = np.concatenate(drawn)
     if len({int(c) for c in found.classes[chosen]}) < 2:
         raise InputError("too_few_images", "the training data hold one class only",
-                         hint="add photographs, generated pictures, or what data forge made")  # fmt: skip
+                         hint="add photographs, or what vlmf data forge made")  # fmt: skip
     return np.asarray(rng.permutation(chosen))
 
 
