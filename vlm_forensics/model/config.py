@@ -67,6 +67,12 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         self.free_answers = free_answers
         super().__init__(**kwargs)
 
+    @property
+    def image_token_id(self) -> int:
+        """The backbone's, under the name that trainers look for."""
+        found: int = self.backbone_config.image_token_id  # type: ignore[union-attr]
+        return found
+
     def get_text_config(self, *args: Any, **kwargs: Any) -> PreTrainedConfig:
         """The language model's configuration, which generation reads."""
         if self.backbone_config is None:

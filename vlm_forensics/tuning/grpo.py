@@ -46,6 +46,7 @@ def train(start: Start, examples: Examples, settings: Grpo, out: Path,
     policy = Policy(start.model)
     policy.requires_grad_(False)
     names = list(settings.rewards)
+    # Only the row goes through `datasets`: pictures stay as they are, masks need no schema.
     rows = Dataset.from_dict({"row": list(range(len(examples)))})
     trainer = GRPOTrainer(
         model=policy,
@@ -73,7 +74,7 @@ def arguments(settings: Grpo, out: Path) -> Any:
         num_generations=settings.group, beta=settings.kl, loss_type=settings.loss,
         epsilon=settings.clip, temperature=settings.temperature,
         max_completion_length=settings.max_tokens, reward_weights=list(settings.rewards.values()),
-        gradient_checkpointing=settings.training.checkpointing, **more,
+        activation_checkpointing=settings.training.checkpointing, **more,
     )  # fmt: skip
 
 

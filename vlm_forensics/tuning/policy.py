@@ -7,7 +7,7 @@ the model makes everything else. The detector is frozen: rewards see texts, and 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -67,6 +67,13 @@ class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
     def model(self) -> VlmForensicsModel:
         """The assembled model."""
         return self.reader.model
+
+    def train(self, mode: bool = True) -> Self:
+        """The detector never trains: its batch statistics would drift with every picture seen."""
+        super().train(mode)
+        for part in (self.model.adapter, self.model.mask_decoder):
+            part.train(False)
+        return self
 
     def get_input_embeddings(self) -> nn.Module:
         """The token embeddings of the language model."""

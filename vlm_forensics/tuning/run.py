@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from transformers import set_seed
 
 from vlm_forensics import adapters, assembly
 from vlm_forensics.errors import InputError, ModelError, WeightsError
@@ -129,6 +130,7 @@ def _train(
 
     check = Validation(look, settings.check_every, settings.patience, out / VALIDATION)
     watch = [CsvLog(out / LOG), check]
+    set_seed(settings.seed)  # LoRA begins at random: a resumed run must begin with the same
     if isinstance(settings, Sft):
         from vlm_forensics.tuning import sft
 
