@@ -44,7 +44,8 @@ def wrap(
             name, use_safetensors=True, dtype=_dtype(),
             quantization_config=_nf4() if four_bit else None, **safe,
         )  # fmt: skip
-        if len(tokenizer) > backbone.get_input_embeddings().num_embeddings:
+        table: Any = backbone.get_input_embeddings()
+        if len(tokenizer) > table.num_embeddings:
             backbone.resize_token_embeddings(len(tokenizer))
         model = VlmForensicsModel(_config(backbone, tokenizer, name, safe), backbone)
     return model, tokenizer
@@ -93,7 +94,8 @@ def _nf4() -> Any:
     import torch
     from transformers import BitsAndBytesConfig
 
-    return BitsAndBytesConfig(
+    build: Any = BitsAndBytesConfig
+    return build(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
         llm_int8_skip_modules=_PLAIN_PARTS,

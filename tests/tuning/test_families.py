@@ -30,7 +30,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`"),  # asked for by peft
     pytest.mark.filterwarnings("ignore:__array__ implementation"),  # PaliGemma's, inside
 ]
-ANSWERS = ("<answer>real</answer>", "<answer>tampered [SEG]\npasted_object | 1 2 30 40 | It.</answer>")
+ANSWERS = (
+    "<answer>real</answer>",
+    "<answer>tampered [SEG]\npasted_object | 1 2 30 40 | It.</answer>",
+)
 
 
 @pytest.fixture(params=sorted(BUILDERS))
@@ -68,7 +71,9 @@ def snapshot(model: VlmForensicsModel) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def test_sft_saves_what_rebuilds_the_model(start: Start, examples: Examples, tmp_path: Path) -> None:
+def test_sft_saves_what_rebuilds_the_model(
+    start: Start, examples: Examples, tmp_path: Path
+) -> None:
     wanted = read("laptop-sft")
     sft.adapt(start, wanted)
     before = snapshot(start.model)

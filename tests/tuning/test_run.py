@@ -37,9 +37,7 @@ def sft_settings(model: Path, pictures: Pictures, *more: str) -> Sft:
 
 
 @pytest.fixture(scope="module")
-def tuned(
-    tiny_folder: Path, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def tuned(tiny_folder: Path, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "sft"
     run.run(sft_settings(tiny_folder, pictures), out)
     return out
@@ -50,7 +48,7 @@ def test_a_run_leaves_what_people_look_for(tuned: Path) -> None:
     assert {"config.yaml", "log.csv", "curves.svg", "model", "checkpoint-4"} <= found
     record = json.loads((tuned / "model" / "training.json").read_text())
     assert record["steps"] == SFT_STEPS
-    assert record["validation"]["after"]["count"] == 4  # half the draw is tampered, and two exist
+    assert record["validation"]["after"]["answers"] == 4  # half the draw is tampered, and two exist
     card = (tuned / "model" / "README.md").read_text()
     assert "| parse rate |" in card
     assert str(tuned.parent) not in card
@@ -76,8 +74,9 @@ def test_stage_b_trains_what_it_says_and_leaves_the_detector(
 ) -> None:
     before, after = load_file(tiny_folder / "model.safetensors"), load_file(
         tuned / "model" / adapters.TRAINED)  # fmt: skip
-    names = {name: next(n for n in before if n.endswith(name.removeprefix("backbone.")) or
-                        n.replace("backbone.", "backbone.model.") == name) for name in after}  # fmt: skip
+    # transformers leaves the middle of some names out when it saves.
+    names = {name: name if name in before else name.replace("backbone.model.", "backbone.")
+             for name in after}  # fmt: skip
     moved = {name for name in after if not torch.equal(after[name], before[names[name]])}
     for part in ("adapter.queries", "adapter.to_text", "mask_decoder.from_text",
                  "text_class_head", "multi_modal_projector"):  # fmt: skip

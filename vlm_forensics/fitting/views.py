@@ -110,7 +110,8 @@ def load(out: Path) -> Views:
     count = len(columns[0])
     rgb = np.load(out / "rgb.npy", mmap_mode="r")[:count]
     masks = np.load(out / "masks.npy", mmap_mode="r")[:count]
-    return Views(rgb, masks, *columns[:3], columns[3] == "1", columns[4])
+    label, source, image, has_mask, operation = columns
+    return Views(rgb, masks, label, source, image, has_mask == "1", operation)
 
 
 def concatenate(parts: Sequence[Views]) -> Views:

@@ -51,7 +51,7 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     ) -> None:
         if isinstance(backbone_config, dict):
             backbone_config = AutoConfig.for_model(**backbone_config)
-        self.backbone_config = backbone_config
+        self.backbone_config: Any = backbone_config
         self.shallow_layers = tuple(shallow_layers)
         self.vision_hidden_size = vision_hidden_size
         self.text_hidden_size = text_hidden_size
@@ -70,7 +70,7 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     @property
     def image_token_id(self) -> int:
         """The backbone's, under the name that trainers look for."""
-        found: int = self.backbone_config.image_token_id  # type: ignore[union-attr]
+        found: int = self.backbone_config.image_token_id
         return found
 
     def get_text_config(self, *args: Any, **kwargs: Any) -> PreTrainedConfig:

@@ -70,6 +70,8 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     """
 
     config_class = VlmForensicsConfig
+    config: VlmForensicsConfig
+    backbone: Any
     base_model_prefix = "vlm_forensics"
     main_input_name = "input_ids"
 

@@ -28,7 +28,8 @@ def train(start: Start, train_set: Corpus, val_set: Corpus, settings: Sft, out: 
     """Trains and calibrates the detector of `start` in place; keeps every step in `out`."""
     parts = _parts(start, train_set, val_set, settings, out)
     start.model.adapter, start.model.mask_decoder = parts.adapter, parts.mask_decoder
-    start.model.to(start.model.device)
+    start.model.adapter.to(start.model.device)
+    start.model.mask_decoder.to(start.model.device)
     start.calibration = _calibration(start, val_set, out / "calibration.json")
     start.reference = _reference(train_set, settings.seed, out / "reference.json")
 

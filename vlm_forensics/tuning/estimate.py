@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vlm_forensics import assembly
 from vlm_forensics.tuning.settings import Grpo, Sft
@@ -61,7 +61,7 @@ def estimate(settings: Sft | Grpo, *, offline: bool = False) -> Estimate:
     )
 
 
-def _backbone(name: str, *, offline: bool) -> object:
+def _backbone(name: str, *, offline: bool) -> Any:
     from vlm_forensics.model.config import VlmForensicsConfig
     from vlm_forensics.wrapping import config_of
 
@@ -72,7 +72,7 @@ def _backbone(name: str, *, offline: bool) -> object:
     return config_of(name, offline=offline)
 
 
-def _counts(backbone: object, rank: int) -> tuple[int, int]:
+def _counts(backbone: Any, rank: int) -> tuple[int, int]:
     """Parameters of the backbone, and of LoRA on it; nothing is allocated."""
     import re
 
@@ -82,14 +82,15 @@ def _counts(backbone: object, rank: int) -> tuple[int, int]:
     from vlm_forensics import backbones
 
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(backbone)
+        build: Any = AutoModelForImageTextToText.from_config
+        model = build(backbone)
     adapted = re.compile(backbones.for_config(backbone).lora_targets)
     layers = [m for name, m in model.named_modules() if adapted.fullmatch(name)]
     sides = sum(layer.weight.shape[0] + layer.weight.shape[1] for layer in layers)
     return sum(p.numel() for p in model.parameters()), rank * sides
 
 
-def _picture(backbone: object) -> int:
+def _picture(backbone: Any) -> int:
     from vlm_forensics import backbones
 
     return backbones.for_config(backbone).image_tokens(backbone)

@@ -92,7 +92,7 @@ class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
         return CausalLMOutput(logits=self.get_output_embeddings()(hidden))
 
     @torch.no_grad()
-    def generate(  # type: ignore[override]
+    def generate(
         self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor,
         generation_config: GenerationConfig, **_: Any,
     ) -> Tensor:  # fmt: skip
@@ -107,14 +107,14 @@ class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
         return torch.cat([input_ids, new], 1)
 
 
-class PolicyProcessor(ProcessorMixin):  # type: ignore[misc]
+class PolicyProcessor(ProcessorMixin):
     """Turns of one picture and one text, as TRL asks a processor for them."""
 
     def __init__(self, text: TextInputs) -> None:
         self.text, self.tokenizer = text, text.tokenizer
         self.chat_template = None
 
-    def apply_chat_template(
+    def apply_chat_template(  # type: ignore[override]
         self, conversation: Any, *, tokenize: bool = False, **_: Any
     ) -> str | dict[str, Any]:
         """Text of a turn, or ids and pictures of several."""
@@ -126,7 +126,7 @@ class PolicyProcessor(ProcessorMixin):  # type: ignore[misc]
         return {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids],
                 "pixel_values": overviews(pictures)}  # fmt: skip
 
-    def __call__(self, images: Any = None, text: Any = None, **_: Any) -> dict[str, Any]:  # type: ignore[override]
+    def __call__(self, images: Any = None, text: Any = None, **_: Any) -> dict[str, Any]:
         """The pictures; TRL takes the tokens from `apply_chat_template`."""
         del text
         return {"pixel_values": overviews([picture for row in images for picture in row])}
@@ -135,7 +135,9 @@ class PolicyProcessor(ProcessorMixin):  # type: ignore[misc]
         """Answers, `[SEG]` kept: to the tokenizer it is special, to the grammar it is a word."""
         return [self.text.answer_text(row) for row in ids]
 
-    def save_pretrained(self, save_directory: str | Path, **_: Any) -> Any:
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | Path, **_: Any
+    ) -> Any:
         """The tokenizer's files."""
         return self.tokenizer.save_pretrained(save_directory)
 

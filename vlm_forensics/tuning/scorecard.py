@@ -38,7 +38,7 @@ class Spoken(NamedTuple):
 class Card(NamedTuple):
     """Figures over all answers; 95 % intervals by bootstrap over pictures."""
 
-    count: int
+    answers: int
     figures: dict[str, Figure]
     """By name; NaN where no picture allows one."""
     reward: float
@@ -48,14 +48,14 @@ class Card(NamedTuple):
 def as_json(found: Card) -> dict[str, Any]:
     """Plain values; None where a figure is not defined."""
     rows = {name: None if np.isnan(one.value) else list(one) for name, one in found.figures.items()}
-    return {"count": found.count, "reward": found.reward, "figures": rows}
+    return {"answers": found.answers, "reward": found.reward, "figures": rows}
 
 
 def from_json(values: Mapping[str, Any]) -> Card:
     """The card in what `as_json` gave."""
     nothing = (float("nan"),) * 3
     rows = {name: Figure(*(one or nothing)) for name, one in values["figures"].items()}
-    return Card(values["count"], rows, values["reward"])
+    return Card(values["answers"], rows, values["reward"])
 
 
 def columns(examples: Examples, item: int, head: Label | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -45,7 +46,8 @@ def load(name: str, *, four_bit: bool = False, offline: bool = False) -> Start:
     found = _ours(name, offline=offline) if ours else _plain(name, four_bit, offline)
     found.model.config.free_answers = True
     if not four_bit:  # what bitsandbytes has loaded is in its place
-        found.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        model: Any = found.model
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,16 @@ class CsvLog(TrainerCallback):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Drops what a killed run logged after the checkpoint it goes on from."""
         rows = [row for row in read(self.path) if row[0] <= state.global_step]
         write(self.path, rows)
 
-    def on_log(
-        self,
-        _args: Any,
-        state: Any,
-        _control: Any,
-        logs: Mapping[str, Any] | None = None,
-        **_: Any,
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """One row a number."""
         if not state.is_world_process_zero:
             return
-        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
+        numbers = {k: v for k, v in kwargs.get("logs", {}).items() if isinstance(v, int | float)}
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([state.global_step, k, v] for k, v in numbers.items())
 
@@ -63,7 +56,7 @@ class Validation(TrainerCallback):
     def __init__(self, look: Callable[[], float], every: int, patience: int, path: Path) -> None:
         self.look, self.every, self.patience, self.path = look, every, patience, path
 
-    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Looks, and asks for a stop where it is due."""
         if not self.every or state.global_step % self.every:
             return
