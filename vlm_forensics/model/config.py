@@ -77,4 +77,5 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         """The language model's configuration, which generation reads."""
         if self.backbone_config is None:
             return self
-        return self.backbone_config.get_text_config(*args, **kwargs)
+        found: PreTrainedConfig = self.backbone_config.get_text_config(*args, **kwargs)
+        return found

@@ -115,7 +115,8 @@ def build(start: Start, found: Corpus, count: int, work: Path, *, seed: int) -> 
     if start.calibration is None or start.reference is None:
         raise ValueError("the detector is not calibrated yet")
     index = draw(found, count, np.random.default_rng(seed))
-    facts = [start.calibration.model_dump_json(), *found.image[index].tolist()]
+    facts = [_detector(start.model), start.calibration.model_dump_json(),
+             *found.image[index].tolist()]  # fmt: skip
     place = work / f"examples-{_key(facts, seed)}.jsonl"
     if not place.is_file():
         work.mkdir(parents=True, exist_ok=True)
@@ -124,6 +125,15 @@ def build(start: Start, found: Corpus, count: int, work: Path, *, seed: int) -> 
         rationales.build(found, index.tolist(), seen, start.reference, start.calibration, place,
                          seed=seed, workers=2)  # fmt: skip
     return Examples(found, tuple(rationales.read(place)))
+
+
+def _detector(model: VlmForensicsModel) -> str:
+    """Digest of what decides the prompts' first line."""
+    digest = hashlib.sha256()
+    for part in (model.adapter, model.mask_decoder):
+        for value in part.state_dict().values():
+            digest.update(value.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def draw(found: Corpus, count: int, rng: np.random.Generator) -> NDArray[np.int64]:

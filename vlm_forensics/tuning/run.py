@@ -89,7 +89,7 @@ def _claim(settings: Sft | Grpo, out: Path) -> None:
 
 def _data(start: Start, settings: Sft | Grpo, out: Path) -> tuple[Examples, Examples]:
     data, seed = settings.data, settings.seed
-    work = out / "data"
+    work = data.cache or out / "data"
     train = examples.corpus(data.train, "train", work, seed=seed)
     val = examples.corpus(data.val, "val", work, seed=seed)
     if not start.detects:

@@ -33,6 +33,8 @@ class Data(_Strict):
     samples: int = Field(default=900, ge=4)
     """Drawn from train: a quarter real, a quarter synthetic, half tampered."""
     val_samples: int = Field(default=120, ge=4)
+    cache: Path | None = None
+    """Where cut and measured pictures are kept; runs may share it. By default in the run's folder."""
 
 
 class Lora(_Strict):
