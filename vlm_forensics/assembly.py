@@ -98,6 +98,22 @@ def model_folder(model: str | Path, *, offline: bool = False) -> Path:
     return assemble(folder, offline=offline) if (folder / TRAINED).is_file() else folder
 
 
+def at_hand(model: str | Path) -> bool:
+    """Whether `model_folder` would find everything on this disk; costs no reading of weights.
+
+    Damaged files count as found: their error is that of `model_folder`.
+    """
+    folder = weights.mini_folder() if str(model) == MINI else Path(model)
+    if folder is None or not (folder / "config.json").is_file():
+        return False
+    if probe.is_probe(folder):
+        return probe.encoder_at_hand(probe.read_config(folder))
+    if not (folder / TRAINED).is_file():
+        return True
+    recorded = _recorded(folder)
+    return recorded is not None and (_assembled(recorded) / SEAL).is_file()
+
+
 def shipped() -> Path:
     """The folder of the built-in default's trained parts.
 
@@ -117,8 +133,7 @@ def assemble(trained: Path, *, offline: bool = False) -> Path:
     Raises:
         WeightsError: a file of either folder is not as it was written.
     """
-    check_seal(trained, hint="install vlm_forensics again")
-    out = weights.cache_folder() / "assembled" / _key(trained)
+    out = _assembled(check_seal(trained, hint="install vlm_forensics again"))
     if not (out / SEAL).is_file():
         language, vision = (weights.resolve(n, offline=offline) for n in (LANGUAGE, VISION))
         log.info("assembling %s", trained.name)
@@ -132,22 +147,29 @@ def seal(folder: Path) -> None:
     (folder / SEAL).write_text(json.dumps(_sealed(folder), indent=1) + "\n", encoding="utf-8")
 
 
-def check_seal(folder: Path, *, hint: str) -> None:
-    """Compares a folder with its seal.
+def check_seal(folder: Path, *, hint: str) -> dict[str, str]:
+    """Compares a folder with its seal; the digests of its files.
 
     Raises:
         WeightsError: the seal is missing or unreadable, or a file differs.
     """
-    try:
-        recorded = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        recorded = None
+    recorded = _recorded(folder)
     found = _sealed(folder)
     if recorded != found:
-        known = recorded if isinstance(recorded, dict) else {}
+        known = recorded or {}
         names = sorted(n for n in found if known.get(n) != found[n]) or ["a missing file"]
         raise WeightsError("weights_corrupt", f"{names[0]} of the model is not as it was written",
                            hint=hint)  # fmt: skip
+    return found
+
+
+def _recorded(folder: Path) -> dict[str, str] | None:
+    """What the seal says; None where there is none that can be read."""
+    try:
+        recorded = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return recorded if isinstance(recorded, dict) else None
 
 
 def _sealed(folder: Path) -> dict[str, str]:
@@ -155,11 +177,13 @@ def _sealed(folder: Path) -> dict[str, str]:
             if name != SEAL and not name.endswith(".md")}  # fmt: skip
 
 
-def _key(trained: Path) -> str:
+def _assembled(trained: dict[str, str]) -> Path:
+    """The cached folder of the model that has trained parts of these digests."""
     import hashlib
 
-    digests = _sealed(trained) | {name: name for name in (LANGUAGE, VISION)}
-    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
+    parts = trained | {name: name for name in (LANGUAGE, VISION)}
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return weights.cache_folder() / "assembled" / key
 
 
 def _write(trained: Path, language: Path, vision: Path, out: Path) -> None:

@@ -1,0 +1,54 @@
+"""What is known of a model folder before any weight is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vlm_forensics import assembly, probe, weights
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / assembly.TRAINED).write_bytes(b"tensors")
+    assembly.seal(folder)
+    return folder
+
+
+def test_nothing_is_at_hand_in_an_empty_cache(trained: Path, tmp_path: Path) -> None:
+    assert not assembly.at_hand(assembly.MINI)
+    assert not assembly.at_hand(trained)
+    assert not assembly.at_hand(tmp_path / "missing")
+
+
+def test_an_assembled_model_is_at_hand_and_found_without_reading_it(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = assembly._assembled(assembly.check_seal(trained, hint=""))
+    out.mkdir(parents=True)
+    assembly.seal(out)
+    assert assembly.assemble(trained, offline=True) == out
+    monkeypatch.setattr(weights, "digests", lambda _: pytest.fail("read"))
+    assert assembly.at_hand(trained)
+
+
+def test_a_whole_model_is_at_hand(trained: Path) -> None:
+    (trained / assembly.TRAINED).unlink()
+    assert assembly.at_hand(trained)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "expected"),
+    [(probe.VISION, False), ("some/hub-model", False), ("here", True)],
+)
+def test_a_probe_is_at_hand_with_its_encoder(trained: Path, encoder: str, expected: bool) -> None:
+    config = probe.ProbeConfig(
+        encoder=str(trained) if expected else encoder, digests={}, layer=1, prefix_tokens=0,
+        size=14, mean=(0, 0, 0), std=(1, 1, 1),
+    )  # fmt: skip
+    (trained / "config.json").write_text(config.model_dump_json(indent=1))
+    assert assembly.at_hand(trained) is expected
