@@ -22,8 +22,8 @@ LAYERS = (
      "endpoint"},
     {"features", "forge", "datasets", "annotating", "rewards"},
     {"model", "backbones"},
-    {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "probe",
-     "probe_engine", "rationale"},
+    {"assembly", "consistency", "detector", "collate", "engine", "fusion", "light_engine", "limits",
+     "probe", "probe_engine", "rationale", "seeing"},
     {"checking", "evaluation", "exporting", "ui", "fitting"},
     {"cli"},
 )  # fmt: skip

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,8 +140,23 @@ def assemble(trained: Path, *, offline: bool = False) -> Path:
         language, vision = (weights.resolve(n, offline=offline) for n in (LANGUAGE, VISION))
         log.info("assembling %s", trained.name)
         _write(trained, language, vision, out)
-    check_seal(out, hint=f"delete the folder {out.name} in the cache (`vlmf env` shows where)")
+    check_seal(out, hint=_delete(out))
+    _export(out)
     return out
+
+
+def light_graph(folder: Path) -> Path | None:
+    """What of an assembled model runs without torch; None where there is no such file.
+
+    Raises:
+        WeightsError: the file is not as it was written.
+    """
+    where = _light_folder(folder)
+    # Nothing that merely lies beside a folder of someone else is read.
+    if folder.parent != _assembled_folder() or not (where / SEAL).is_file():
+        return None
+    found = check_seal(where, hint=_delete(where))
+    return where / next(iter(found)) if found else None
 
 
 def seal(folder: Path) -> None:
@@ -183,24 +200,67 @@ def _assembled(trained: dict[str, str]) -> Path:
 
     parts = trained | {name: name for name in (LANGUAGE, VISION)}
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    return weights.cache_folder() / "assembled" / key
+    return _assembled_folder() / key
+
+
+def _assembled_folder() -> Path:
+    return weights.cache_folder() / "assembled"
 
 
 def _write(trained: Path, language: Path, vision: Path, out: Path) -> None:
-    import tempfile
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as name:
-        part = Path(name) / "model"
+    with _made(out) as part:
         tokenizer = tokenizer_with_tokens(language)
         merged(trained, language, vision).save_pretrained(part)
         tokenizer.save_pretrained(part)
         for side in SIDE_FILES:
             if (trained / side).is_file():
                 shutil.copy2(trained / side, part / side)
+
+
+def _export(model: Path) -> None:
+    """Writes the light graph of an assembled model once; an empty folder says that it has none."""
+    where = _light_folder(model)
+    if (where / SEAL).is_file():
+        return
+    try:
+        with _made(where) as part:
+            part.mkdir()
+            _write_graph(model, part)
+    except OSError as error:  # a cache that others filled, a full disk: torch runs as well
+        log.info("the light graph cannot be written: %s", type(error).__name__)
+
+
+def _write_graph(model: Path, folder: Path) -> None:
+    from vlm_forensics.model import graph, light
+
+    config = light.read_config(model)
+    if light.fits(config):
+        graph.write(light.load(model, config).eval(), folder / graph.FILLED)
+
+
+def _light_folder(model: Path) -> Path:
+    from vlm_forensics.model import graph
+
+    # Beside the model, not in it: the graph depends on this machine's OpenCV, the model does not.
+    return model.with_name(f"{model.name}-light-{graph.key()}")
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[Path]:
+    """Where to make a folder, which is sealed and put in its place afterwards."""
+    import tempfile
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        part = Path(name, "made")
+        yield part
         seal(part)
-        shutil.rmtree(out, ignore_errors=True)
-        part.rename(out)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+
+
+def _delete(folder: Path) -> str:
+    return f"delete the folder {folder.name} in the cache (`vlmf env` shows where)"
 
 
 def merged(trained: Path, language: Path, vision: Path) -> VlmForensicsModel:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +55,10 @@ from vlm_forensics.steps import Steps
 from vlm_forensics.taxonomy import Strength, Verdict
 
 if TYPE_CHECKING:
-    from vlm_forensics.engine import Engine, Seen, Written
+    from vlm_forensics.engine import Engine, Written
+    from vlm_forensics.light_engine import LightEngine
     from vlm_forensics.probe_engine import ProbeEngine
+    from vlm_forensics.seeing import Seen
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost 3x on shared cores
 log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ NO_PROMPT = "none"
 """Stands in the model record for the prompt of a model that is given none."""
 
 Source = EvidenceImage | str | Path | bytes
+AnyEngine: TypeAlias = "Engine | LightEngine | ProbeEngine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class Detector:
                 hint="fit one with training/, or fetch the model again",
             ) from error  # fmt: skip
         self._probe = probe.is_probe(folder)
-        self._loading: Future[Engine | ProbeEngine] = _start_loading(folder, rationale, self._probe)
+        self._loading: Future[AnyEngine] = _start_loading(folder, rationale, self._probe)
 
     @classmethod
     def from_pretrained(
@@ -146,12 +149,14 @@ class Detector:
             yield self(image)
 
     @cached_property
-    def _engine(self) -> Engine | ProbeEngine:
+    def _engine(self) -> AnyEngine:
         return self._loading.result()
 
     @property
     def _writer(self) -> Engine | None:
-        """The engine of a model that can write."""
+        """The engine of a model that can write and is asked to."""
+        if not self._rationale or self._probe:
+            return None  # before the import, which brings torch
         from vlm_forensics.engine import Engine
 
         return self._engine if isinstance(self._engine, Engine) else None
@@ -166,7 +171,7 @@ class Detector:
         return ModelRecord(
             id=self._name, digests=digests, prompt=name, calibration=self._calibration.id,
             thresholds=self._calibration.thresholds(), seed=0, dtype=self._engine.dtype,
-            device=self._engine.device, versions=_versions(),
+            device=self._engine.device, versions=self._engine.versions() | _versions(),
         )  # fmt: skip
 
     def examine(self, image: EvidenceImage) -> Examination:
@@ -220,8 +225,9 @@ class Detector:
 
     def _ask(self, seen: Seen, about: Told, steps: Steps) -> _Said:
         writer = self._writer
-        if writer is None or not self._rationale:
-            steps.skip("rationale", "not asked" if writer else "the model has no language model")
+        if writer is None:
+            why = "the model has no language model" if self._probe else "not asked"
+            steps.skip("rationale", why)
             return _Said()
         with steps("rationale") as failed:
             written = writer.explain(seen, about)
@@ -294,12 +300,14 @@ class Detector:
         )  # fmt: skip
 
 
-def _start_loading(folder: Path, rationale: bool, is_probe: bool) -> Future[Engine | ProbeEngine]:
-    def load() -> Engine | ProbeEngine:
+def _start_loading(folder: Path, rationale: bool, is_probe: bool) -> Future[AnyEngine]:
+    def load() -> AnyEngine:
         if is_probe:
             from vlm_forensics.probe_engine import ProbeEngine
 
             return ProbeEngine.load(folder)
+        if not rationale and (found := _light_engine(folder)):
+            return found
         from vlm_forensics.engine import Engine
 
         return Engine.load(folder, language=rationale)
@@ -308,6 +316,14 @@ def _start_loading(folder: Path, rationale: bool, is_probe: bool) -> Future[Engi
     future = pool.submit(load)
     pool.shutdown(wait=False)
     return future
+
+
+def _light_engine(folder: Path) -> LightEngine | None:
+    """The model without torch, where that was made and does not leave a GPU idle."""
+    from vlm_forensics.light_engine import LightEngine, preferred
+
+    graph = assembly.light_graph(folder) if preferred() else None
+    return None if graph is None else LightEngine.load(graph)
 
 
 def _evidence_image(image: Source) -> EvidenceImage:
@@ -373,7 +389,7 @@ def _parse_status(said: _Said) -> Literal["ok", "repaired", "unparsed", "not_ask
 def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("torch", "transformers", "numpy", "pillow")}
+    return {name: version(name) for name in ("numpy", "pillow")}
 
 
 def _now() -> str:

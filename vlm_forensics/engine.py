@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,32 +16,17 @@ from torch import Tensor
 
 from vlm_forensics.errors import ModelError, WeightsError
 from vlm_forensics.model import light
-from vlm_forensics.model.inputs import prepare, to_tensor, vision_input
+from vlm_forensics.model.inputs import prepare, to_tensor, vision_input, vision_side
 from vlm_forensics.model.vocabulary import OPERATIONS
-from vlm_forensics.taxonomy import Operation
+from vlm_forensics.seeing import Seen, on_grid
 
 if TYPE_CHECKING:
     from vlm_forensics.collate import TextInputs
-    from vlm_forensics.model.modeling import Detection, VlmForensicsModel
+    from vlm_forensics.model.modeling import VlmForensicsModel
     from vlm_forensics.rationale import Told
 
 MAX_NEW_TOKENS = 40
 """Of one sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the model found on one image, before any word."""
-
-    class_logits: NDArray[np.float64]  # [3]
-    operations: dict[Operation, float]
-    """Empty for a model that names none."""
-    heatmap: NDArray[np.float32] | None
-    """`[H, W]` in [0, 1], stored grid; None for a model that marks no place."""
-    score: float
-    """Uncalibrated probability of forgery."""
-    found: Detection | light.LightDetection | None = field(repr=False)
-    """What the language model is shown; None for a model without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +50,7 @@ class Engine:
     ) -> None:
         self.model: Any = model.train(False)  # both kinds see; only the assembled model writes
         self.text = text
-        self.size = _side(model.config.backbone_config.vision_config)
+        self.size = vision_side(model.config.backbone_config.vision_config)
 
     @classmethod
     def load(cls, folder: Path, *, language: bool) -> Engine:
@@ -91,6 +77,10 @@ class Engine:
             return "float32"
         embeddings: Any = self.model.get_input_embeddings()
         return f"float32 vision, {str(embeddings.weight.dtype).removeprefix('torch.')} language"
+
+    def versions(self) -> dict[str, str]:
+        """Of what computes."""
+        return {name: version(name) for name in ("torch", "transformers")}
 
     @torch.inference_mode()
     def see(self, rgb: NDArray[np.uint8]) -> Seen:
@@ -149,18 +139,7 @@ class Engine:
 
 
 def _to_grid(mask_logits: Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
-    import cv2
-
-    small = mask_logits[0].float().sigmoid().cpu().numpy()
-    grid = cv2.resize(small, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(grid, np.float32)
-
-
-def _side(vision: Any) -> int:
-    """Pixels per side that the vision tower is given."""
-    size = vision.image_size
-    side = int(size if isinstance(size, int) else size[0])
-    return 224 if side == 518 else side  # DINOv2 keeps positions for 518 and is used at 224
+    return on_grid(mask_logits[0].float().sigmoid().cpu().numpy(), size)
 
 
 @contextmanager

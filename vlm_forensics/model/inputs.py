@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
+from PIL import Image
+
+if TYPE_CHECKING:  # imported in functions: a run without torch makes its inputs here too
+    from torch import Tensor
 
 SHORT_SIDE = 256
 """Short side of the overview, pixels; what the model was trained and calibrated at."""
@@ -74,11 +76,38 @@ def _starts(length: int) -> list[int]:
 
 def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
     """`[..., h, w, 3]` bytes → `[..., 3, h, w]` float in 0..255."""
+    import torch
+
     return torch.from_numpy(np.array(rgb)).movedim(-1, -3).float()
+
+
+def channels_first(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What `to_tensor` makes, as an array."""
+    return np.ascontiguousarray(np.moveaxis(rgb, -1, -3), np.float32)
+
+
+def vision_array(overview: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """What `vision_input` makes of one overview `[h, w, 3]`, as an array."""
+    # Pillow's floating-point bilinear filter is the one that torch calls antialiased.
+    squeezed = [
+        np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR))
+        for plane in channels_first(overview)
+    ]
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (_MEAN, _STD))
+    return np.asarray((np.stack(squeezed) / 255 - mean) / std, np.float32)[None]
+
+
+def vision_side(vision: Any) -> int:
+    """Pixels per side that a vision tower of this configuration is given."""
+    size = vision.image_size
+    side = int(size if isinstance(size, int) else size[0])
+    return 224 if side == 518 else side  # DINOv2 keeps positions for 518 and is used at 224
 
 
 def vision_input(overviews: Tensor, size: int) -> Tensor:
     """Overviews `[B, 3, h, w]` in 0..255 → `[B, 3, size, size]`, ImageNet-normalised."""
+    from torch.nn import functional as F
+
     squeezed = F.interpolate(overviews, (size, size), mode="bilinear", antialias=True)
     mean = overviews.new_tensor(_MEAN).view(1, 3, 1, 1)
     std = overviews.new_tensor(_STD).view(1, 3, 1, 1)
