@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from vlm_forensics import assembly, probe, weights
+from vlm_forensics.errors import WeightsError
 
 
 @pytest.fixture
@@ -52,3 +54,53 @@ def test_a_probe_is_at_hand_with_its_encoder(trained: Path, encoder: str, expect
     )  # fmt: skip
     (trained / "config.json").write_text(config.model_dump_json(indent=1))
     assert assembly.at_hand(trained) is expected
+
+
+@pytest.fixture
+def assembled(trained: Path) -> Path:
+    """An assembled folder in the cache; its model is none that the light graph is of."""
+    folder = assembly._assembled(assembly.check_seal(trained, hint=""))
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"backbone_config": {}}')
+    assembly.seal(folder)
+    return folder
+
+
+def test_a_graph_is_tried_once_where_it_cannot_be(
+    trained: Path, assembled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assembly.assemble(trained)
+    assert assembly.light_graph(assembled) is None
+    monkeypatch.setattr(assembly, "_write_graph", lambda *_: pytest.fail("tried again"))
+    assembly.assemble(trained)
+
+
+def test_a_graph_is_sealed(trained: Path, assembled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembly, "_write_graph", lambda _, to: (to / "g.onnx").write_bytes(b"g"))
+    assembly.assemble(trained)
+    graph = assembly.light_graph(assembled)
+    assert graph is not None
+    assert graph.read_bytes() == b"g"
+    graph.write_bytes(b"other")
+    with pytest.raises(WeightsError, match=r"g\.onnx"):
+        assembly.light_graph(assembled)
+
+
+def test_a_cache_that_cannot_be_written_does_without(
+    trained: Path, assembled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(assembly, "_write_graph", full)
+    assert assembly.assemble(trained) == assembled
+    assert assembly.light_graph(assembled) is None
+
+
+def test_a_graph_beside_another_folder_is_not_read(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "model"
+    beside = assembly._light_folder(elsewhere)
+    beside.mkdir()
+    (beside / "light.onnx").write_bytes(b"g")
+    assembly.seal(beside)
+    assert assembly.light_graph(elsewhere) is None
