@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
 from vlm_forensics import assembly, consistency, fusion, masks, metadata, probe, prompts, weights
@@ -387,9 +388,7 @@ def _parse_status(said: _Said) -> Literal["ok", "repaired", "unparsed", "not_ask
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("numpy", "pillow")}
+    return {"numpy": np.__version__, "pillow": PIL.__version__}
 
 
 def _now() -> str:

@@ -8,8 +8,11 @@ A new feature is one new module here that holds a subclass of `Feature` with the
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import repeat
 
 from vlm_forensics.features.base import Feature, Measurement, Pixels
 from vlm_forensics.registry import Registry
@@ -17,6 +20,8 @@ from vlm_forensics.registry import Registry
 __all__ = ["all_features", "as_markdown", "get", "measure_all", "names"]
 
 _log = logging.getLogger(__name__)
+_AT_ONCE = min(2, os.cpu_count() or 1)
+"""Copy-move takes as long as the rest together; more threads would only cost memory."""
 _FEATURES = Registry[Feature](
     __name__, Feature, "feature", besides={"base", "clues", "contrast", "reference"}
 )
@@ -59,7 +64,9 @@ def measure_all(image: Pixels, names: Sequence[str] | None = None) -> dict[str, 
         KeyError: a name is unknown.
     """
     chosen = all_features() if names is None else tuple(get(name) for name in names)
-    return {feature.name: _measured(feature, image) for feature in chosen}
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="vlmf-feature") as pool:
+        found = list(pool.map(_measured, chosen, repeat(image)))
+    return {feature.name: measurement for feature, measurement in zip(chosen, found, strict=True)}
 
 
 def as_markdown() -> str:
