@@ -14,6 +14,7 @@ from vlm_forensics import assembly, cli, light_engine, masks, weights
 from vlm_forensics.assets import asset
 from vlm_forensics.detector import Detector, Examination
 from vlm_forensics.engine import Engine
+from vlm_forensics.evaluation.judge import Judge
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.light_engine import LightEngine
 from vlm_forensics.report import Report, json_schema
@@ -99,6 +100,11 @@ def test_the_record_names_what_computed(monkeypatch: pytest.MonkeyPatch) -> None
     assert light.classes == pytest.approx(torch.classes, abs=1e-3)
     steps = [[(step.name, step.status, step.message) for step in r.steps] for r in reports]
     assert steps[0] == steps[1]
+
+
+def test_an_evaluation_can_look_into_the_network() -> None:
+    judge = Judge.load(assembly.MINI, rationale=False)
+    assert isinstance(judge.detector._engine, Engine)
 
 
 def test_verify_accepts_a_report_of_the_default(

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -106,9 +106,12 @@ class Detector:
         name: how the report calls the model.
         rationale: ask the language model for claims; without it only vision tower, adapter and
             mask decoder are loaded.
+        light: without a rationale, do without torch where that is possible.
     """
 
-    def __init__(self, folder: Path, name: str, *, rationale: bool = True) -> None:
+    def __init__(
+        self, folder: Path, name: str, *, rationale: bool = True, light: bool = True
+    ) -> None:
         self._folder, self._name, self._rationale = folder, name, rationale
         try:
             self._calibration = Calibration.load(folder / "calibration.json")
@@ -119,12 +122,14 @@ class Detector:
                 hint="fit one with training/, or fetch the model again",
             ) from error  # fmt: skip
         self._probe = probe.is_probe(folder)
-        self._loading: Future[AnyEngine] = _start_loading(folder, rationale, self._probe)
+        load = _load_probe if self._probe else partial(_load, rationale=rationale, light=light)
+        self._loading = _started(load, folder)
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path = assembly.MINI, *, rationale: bool = True, offline: bool = False
-    ) -> Detector:
+        cls, model: str | Path = assembly.MINI, *, rationale: bool = True, light: bool = True,
+        offline: bool = False,
+    ) -> Detector:  # fmt: skip
         """The built-in default by name, or the model in a folder.
 
         The weights are read in the background while the first image is measured.
@@ -133,7 +138,8 @@ class Detector:
             ModelError: there is no such model, or it lacks its calibration.
             WeightsError: base weights are missing, damaged or out of reach.
         """
-        return cls(assembly.model_folder(model, offline=offline), str(model), rationale=rationale)
+        folder = assembly.model_folder(model, offline=offline)
+        return cls(folder, str(model), rationale=rationale, light=light)
 
     def __call__(self, image: Source) -> Report:
         """The report on one image: an `EvidenceImage`, a path, or the file's bytes.
@@ -301,22 +307,25 @@ class Detector:
         )  # fmt: skip
 
 
-def _start_loading(folder: Path, rationale: bool, is_probe: bool) -> Future[AnyEngine]:
-    def load() -> AnyEngine:
-        if is_probe:
-            from vlm_forensics.probe_engine import ProbeEngine
-
-            return ProbeEngine.load(folder)
-        if not rationale and (found := _light_engine(folder)):
-            return found
-        from vlm_forensics.engine import Engine
-
-        return Engine.load(folder, language=rationale)
-
+def _started(load: Callable[[Path], AnyEngine], folder: Path) -> Future[AnyEngine]:
     pool = ThreadPoolExecutor(1, thread_name_prefix="vlmf-load")
-    future = pool.submit(load)
+    future = pool.submit(load, folder)
     pool.shutdown(wait=False)
     return future
+
+
+def _load_probe(folder: Path) -> AnyEngine:
+    from vlm_forensics.probe_engine import ProbeEngine
+
+    return ProbeEngine.load(folder)
+
+
+def _load(folder: Path, *, rationale: bool, light: bool) -> AnyEngine:
+    if light and not rationale and (found := _light_engine(folder)):
+        return found
+    from vlm_forensics.engine import Engine
+
+    return Engine.load(folder, language=rationale)
 
 
 def _light_engine(folder: Path) -> LightEngine | None:
