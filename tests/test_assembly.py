@@ -30,7 +30,7 @@ def test_nothing_is_at_hand_in_an_empty_cache(trained: Path, tmp_path: Path) -> 
 def test_an_assembled_model_is_at_hand_and_found_without_reading_it(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = assembly._assembled(assembly.check_seal(trained, hint=""))
+    out = assembly._assembled(trained, assembly._sealed)
     out.mkdir(parents=True)
     assembly.seal(out)
     assert assembly.assemble(trained, offline=True) == out
@@ -59,7 +59,7 @@ def test_a_probe_is_at_hand_with_its_encoder(trained: Path, encoder: str, expect
 @pytest.fixture
 def assembled(trained: Path) -> Path:
     """An assembled folder in the cache; its model is none that the light graph is of."""
-    folder = assembly._assembled(assembly.check_seal(trained, hint=""))
+    folder = assembly._assembled(trained, assembly._sealed)
     folder.mkdir(parents=True)
     (folder / "config.json").write_text('{"backbone_config": {}}')
     assembly.seal(folder)

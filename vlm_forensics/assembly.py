@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vlm_forensics import probe, weights
+from vlm_forensics import adapters, probe, weights
+from vlm_forensics.adapters import TRAINED
 from vlm_forensics.errors import ModelError, WeightsError
 
 if TYPE_CHECKING:
@@ -27,12 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MINI = "vlmf-mini"
-TRAINED = "trained.safetensors"
-"""Trained tensors outside LoRA, by their name in the assembled model."""
-LORA = "lora"
-TRAINED_PARTS = ("adapter.", "mask_decoder.", "text_class_head.",
-                 "backbone.model.multi_modal_projector.")  # fmt: skip
-"""Names of what `TRAINED` holds, all of it."""
 SIDE_FILES = ("calibration.json", "reference.json")
 SEAL = "digests.json"
 """sha256 of the other files of a folder, model cards excepted; checked before every use."""
@@ -112,8 +107,7 @@ def at_hand(model: str | Path) -> bool:
         return probe.encoder_at_hand(probe.read_config(folder))
     if not (folder / TRAINED).is_file():
         return True
-    recorded = _recorded(folder)
-    return recorded is not None and (_assembled(recorded) / SEAL).is_file()
+    return (_assembled(folder, lambda part: _recorded(part) or {}) / SEAL).is_file()
 
 
 def shipped() -> Path:
@@ -135,11 +129,11 @@ def assemble(trained: Path, *, offline: bool = False) -> Path:
     Raises:
         WeightsError: a file of either folder is not as it was written.
     """
-    out = _assembled(check_seal(trained, hint="install vlm_forensics again"))
+    check_seal(trained, hint="install vlm_forensics again")
+    out = _assembled(trained, _sealed)
     if not (out / SEAL).is_file():
-        language, vision = (weights.resolve(n, offline=offline) for n in (LANGUAGE, VISION))
         log.info("assembling %s", trained.name)
-        _write(trained, language, vision, out)
+        _write(trained, out, offline=offline)
     check_seal(out, hint=_delete(out))
     _export(out)
     return out
@@ -194,11 +188,14 @@ def _sealed(folder: Path) -> dict[str, str]:
             if name != SEAL and not name.endswith(".md")}  # fmt: skip
 
 
-def _assembled(trained: dict[str, str]) -> Path:
-    """The cached folder of the model that has trained parts of these digests."""
+def _assembled(trained: Path, digests_of: Callable[[Path], dict[str, str]]) -> Path:
+    """The cached folder of the model with these trained parts."""
     import hashlib
 
-    parts = trained | {name: name for name in (LANGUAGE, VISION)}
+    base = adapters.base_of(trained)
+    parts = digests_of(trained) | {name: name for name in (LANGUAGE, VISION) if base is None}
+    if base is not None and _ours(base):
+        parts |= {f"base/{name}": digest for name, digest in digests_of(_trained(base)).items()}
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     return _assembled_folder() / key
 
@@ -207,10 +204,18 @@ def _assembled_folder() -> Path:
     return weights.cache_folder() / "assembled"
 
 
-def _write(trained: Path, language: Path, vision: Path, out: Path) -> None:
+def _ours(base: str) -> bool:
+    return base == MINI or (Path(base) / "calibration.json").is_file()
+
+
+def _trained(base: str) -> Path:
+    return shipped() if base == MINI else Path(base)
+
+
+def _write(trained: Path, out: Path, *, offline: bool) -> None:
     with _made(out) as part:
-        tokenizer = tokenizer_with_tokens(language)
-        merged(trained, language, vision).save_pretrained(part)
+        model, tokenizer = _built(trained, offline=offline)
+        model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         for side in SIDE_FILES:
             if (trained / side).is_file():
@@ -263,44 +268,35 @@ def _delete(folder: Path) -> str:
     return f"delete the folder {folder.name} in the cache (`vlmf env` shows where)"
 
 
-def merged(trained: Path, language: Path, vision: Path) -> VlmForensicsModel:
+def _built(trained: Path, *, offline: bool) -> tuple[VlmForensicsModel, Any]:
     """Base weights, trained parts and merged LoRA; the language model in bfloat16."""
     import torch
-    from peft import PeftModel
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from transformers import AutoTokenizer
 
     from vlm_forensics.model.config import VlmForensicsConfig
 
-    config = VlmForensicsConfig.from_pretrained(trained)
-    model = fresh_model(config, language, vision)
-    try:
-        state = load_file(trained / TRAINED)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError("weights_corrupt", f"{TRAINED} of {trained.name} cannot be read",
-                           hint="install vlm_forensics again") from error  # fmt: skip
-    put_trained(model, state)
-    peft: Any = PeftModel.from_pretrained(model.backbone, trained / LORA)
-    model.backbone = peft.merge_and_unload()
-    model.backbone.model.language_model.to(torch.bfloat16)
-    model.backbone.lm_head.to(torch.bfloat16)
+    config, name = VlmForensicsConfig.from_pretrained(trained), adapters.base_of(trained)
+    if name is None:
+        language, vision = (weights.resolve(n, offline=offline) for n in (LANGUAGE, VISION))
+        base, tokenizer = fresh_model(config, language, vision), tokenizer_with_tokens(language)
+    else:
+        base = _base(name, config, offline=offline)
+        tokenizer = AutoTokenizer.from_pretrained(trained)
+    model = adapters.rebuild(trained, base)
+    model.backbone.get_decoder().to(torch.bfloat16)
+    model.backbone.get_output_embeddings().to(torch.bfloat16)
     model.train(False)
-    return model
+    return model, tokenizer
 
 
-def put_trained(model: VlmForensicsModel, state: dict[str, Any]) -> None:
-    """Copies trained tensors in.
+def _base(name: str, config: VlmForensicsConfig, *, offline: bool) -> VlmForensicsModel:
+    import torch
 
-    Raises:
-        WeightsError: a tensor does not fit the model.
-    """
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError:  # a tensor of another shape
-        missing, unexpected = [], list(state)
-    lacking = [name for name in missing if name.startswith(TRAINED_PARTS)]
-    if wrong := len(unexpected) + len(lacking):
-        hint = "the folder belongs to another version of vlm_forensics"
-        raise WeightsError(
-            "weights_corrupt", f"{wrong} trained tensors do not fit the model", hint=hint
-        )
+    from vlm_forensics.model.modeling import VlmForensicsModel
+    from vlm_forensics.wrapping import wrap
+
+    if _ours(name):
+        folder = model_folder(name, offline=offline)
+        return VlmForensicsModel.from_pretrained(folder, config=config, dtype=torch.float32)
+    model, _ = wrap(name, offline=offline)
+    return VlmForensicsModel(config, model.backbone)

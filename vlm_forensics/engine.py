@@ -16,7 +16,8 @@ from torch import Tensor
 
 from vlm_forensics.errors import ModelError, WeightsError
 from vlm_forensics.model import light
-from vlm_forensics.model.inputs import prepare, to_tensor, vision_input, vision_side
+from vlm_forensics.model.inputs import prepare, to_tensor
+from vlm_forensics.model.precision import bfloat16_pays
 from vlm_forensics.model.vocabulary import OPERATIONS
 from vlm_forensics.seeing import Seen, on_grid
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_NEW_TOKENS = 40
 """Of one sentence."""
+MAX_ANSWER_TOKENS = 256
+"""Of a whole answer, for a model that writes freely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,6 @@ class Engine:
     ) -> None:
         self.model: Any = model.train(False)  # both kinds see; only the assembled model writes
         self.text = text
-        self.size = vision_side(model.config.backbone_config.vision_config)
 
     @classmethod
     def load(cls, folder: Path, *, language: bool) -> Engine:
@@ -88,7 +90,7 @@ class Engine:
         inputs = prepare(rgb)
         overview = to_tensor(inputs.overview)[None].to(self.device)
         tiles = to_tensor(inputs.tiles)[None].to(self.device) if len(inputs.tiles) else None
-        found = self.model.detect(vision_input(overview, self.size), overview, tiles)
+        found = self.model.detect(self.model.pixels(overview), overview, tiles)
         logits = found.adapter.class_logits[0].double().cpu()
         if not logits.isfinite().all():
             raise ArithmeticError("the class logits are not finite")
@@ -100,16 +102,28 @@ class Engine:
 
     @torch.inference_mode()
     def explain(self, seen: Seen, about: Told) -> Written:
-        """The language model's answer; it ends every line of the outline but the first."""
+        """The language model's answer: all of it, or the ends of the outline's lines.
+
+        A model that was not tuned to write freely gets the outline; it then ends every line but
+        the first.
+        """
         if self.text is None:
             raise ModelError("model_unsupported", "the language model was not loaded", hint="")
         prompt = self.text.prompt_ids(about.judged, about.measured)
+        if self.model.config.free_answers:
+            return self._freely(prompt, seen)
         text = f"<answer>{about.outline[0]}"
         for start in about.outline[1:]:
             text = f"{text}\n{start}"
             text += self._sentence(prompt + self._ids(text), seen)
         text += "</answer>"
         return Written(text, self._tensor(prompt + self._ids(text)))
+
+    def _freely(self, prompt: list[int], seen: Seen) -> Written:
+        given = self._tensor(prompt)
+        new = self.model.generate_text(given, torch.ones_like(given), seen.found,
+                                       max_new_tokens=MAX_ANSWER_TOKENS)  # fmt: skip
+        return Written(self.text.answer_text(new[0]), torch.cat([given, new], 1))  # type: ignore[union-attr]
 
     def _sentence(self, ids: list[int], seen: Seen) -> str:
         """How the language model goes on, up to the end of the line."""
@@ -182,9 +196,9 @@ def _whole(folder: Path) -> VlmForensicsModel:
     model: VlmForensicsModel
     model, info = load(folder, dtype=torch.float32, output_loading_info=True)
     _complete(info["missing_keys"])
-    if torch.backends.cpu.get_cpu_capability().startswith("AVX512") or torch.cuda.is_available():
-        model.backbone.model.language_model.to(torch.bfloat16)
-        model.backbone.lm_head.to(torch.bfloat16)
+    if bfloat16_pays():
+        model.backbone.get_decoder().to(torch.bfloat16)
+        model.backbone.get_output_embeddings().to(torch.bfloat16)
     return model
 
 
@@ -227,6 +241,4 @@ def _text_inputs(folder: Path, model: Any) -> TextInputs:
 
     from vlm_forensics.collate import TextInputs
 
-    config = model.config
-    tokens = getattr(config.backbone_config, "image_seq_length", 0)
-    return TextInputs(AutoTokenizer.from_pretrained(folder), tokens, config.evidence_tokens)
+    return TextInputs.of(AutoTokenizer.from_pretrained(folder), model.config)

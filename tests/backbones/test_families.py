@@ -142,7 +142,7 @@ def _merged(model: VlmForensicsModel) -> dict[str, torch.Tensor]:
 def test_the_processor_works_without_torchvision(model: VlmForensicsModel) -> None:
     processor, image = processor_of(model.family.name)
     picture = Image.effect_noise((80, 60), 60).convert("RGB")
-    text = model.family.prompt(processor, "Is it real?")
+    text = model.family.prompt(processor.tokenizer, "Is it real?")
     assert "Is it real?" in text
     made = processor(images=[picture], text=[text], return_tensors="pt")
     config: Any = model.config.backbone_config

@@ -33,6 +33,7 @@ def model(request: pytest.FixtureRequest) -> VlmForensicsModel:
 
 def test_every_loss_is_there(model: VlmForensicsModel) -> None:
     batch = inputs_of(model)
+    model.loss_weights["consistency"] = 0.1  # off by default
     out = model(**batch, labels=batch["input_ids"], targets=targets_of())
     assert out.parts.keys() == LOSS_WEIGHTS.keys()
     assert out.loss.item() == pytest.approx(sum(part.item() for part in out.parts.values()))

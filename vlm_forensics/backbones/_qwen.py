@@ -19,6 +19,18 @@ def image_tokens(config: Any) -> int:
     return int((SIDE // (tower.patch_size * tower.spatial_merge_size)) ** 2)
 
 
+def patches(config: Any, square: Tensor) -> Tensor:
+    """`[B, P, values]` of `[B, 3, s, s]`, as the processor orders them: block by block."""
+    tower = config.vision_config
+    size, merge = tower.patch_size, tower.spatial_merge_size
+    batch, channels, side, _ = square.shape
+    blocks = side // (size * merge)
+    cut = square.reshape(batch, channels, blocks, merge, size, blocks, merge, size)
+    cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7)  # [B, row, column, row in it, column in it, C, y, x]
+    twice = cut.unsqueeze(6).expand(*cut.shape[:6], tower.temporal_patch_size, size, size)
+    return twice.reshape(batch, (blocks * merge) ** 2, -1)
+
+
 def square_grid(pixel_values: Tensor) -> Tensor:
     """`image_grid_thw` of `[B, P, values]` patches, every picture a square."""
     side = round(pixel_values.shape[1] ** 0.5)

@@ -38,21 +38,48 @@ class Family:
     see: Callable[[Any, Tensor], Seen]
     """Image tokens and hidden states from backbone and pixel values."""
     chat_template: str
-    """Used where the tokenizer brings none."""
+    """Used where the tokenizer brings none that shows pictures."""
+    placeholder: str
+    """What the chat template writes for a picture, replaced by what `picture` gives."""
+    projector: str
+    """Name of the module between tower and language model, below the backbone."""
+    picture: Callable[[Any, str], str] = lambda _tokenizer, tokens: tokens
+    """The image tokens as text, framed as the family was trained; from the tokenizer and them."""
+    vision_size: Callable[[Any], int] = lambda config: square_side(config.vision_config.image_size)
+    """Side in pixels of the square picture that the tower is given."""
+    patches: Callable[[Any, Tensor], Tensor] = lambda _config, square: square
+    """`pixel_values` of normalised square pictures `[B, 3, s, s]`, from the configuration."""
     language_inputs: Callable[[Any, Tensor], dict[str, Tensor]] = lambda _config, _ids: {}
     """What the language model needs beside embeddings, from configuration and token ids."""
     generate: Callable[..., Tensor] = lambda backbone, **options: backbone.generate(**options)
     """Continues from embeddings; options are those of `generate`."""
 
-    def prompt(self, processor: Any, text: str) -> str:
-        """The user's turn about one picture, ready for an answer."""
+    def prompt(self, tokenizer: Any, text: str) -> str:
+        """The user's turn about one picture, ready for an answer, with one `placeholder`.
+
+        Args:
+            tokenizer: or a processor.
+            text: what follows the picture.
+        """
         message = {"role": "user", "content": [IMAGE, {"type": "text", "text": text}]}
-        template = processor.chat_template or processor.tokenizer.chat_template
-        return str(
-            processor.apply_chat_template(
-                [message], chat_template=template or self.chat_template, add_generation_prompt=True
-            )
-        )
+        own = tokenizer.chat_template
+        shows = isinstance(own, str) and "image" in own
+        turn = tokenizer.apply_chat_template(
+            [message], chat_template=own if shows else self.chat_template, tokenize=False,
+            add_generation_prompt=True,
+        )  # fmt: skip
+        return str(turn)
+
+
+def square_side(size: Any) -> int:
+    """Pixels per side, of a number or a pair."""
+    return int(size if isinstance(size, int) else size[0])
+
+
+def dinov2_size(config: Any) -> int:
+    """As `square_side`; DINOv2 keeps positions for 518 pixels and is used at 224."""
+    side = square_side(config.vision_config.image_size)
+    return 224 if side == 518 else side
 
 
 def see_with_class_token(backbone: Any, pixel_values: Tensor) -> Seen:

@@ -34,6 +34,9 @@ FAMILY = Family(
     lora_targets=lora_on("language_model"),
     shallow_layers=lambda config: two_shallow(config.vision_config.num_hidden_layers),
     see=see_patches_only,
+    placeholder="<start_of_image>",
+    projector="model.multi_modal_projector",
+    picture=lambda _, tokens: f"\n\n<start_of_image>{tokens}<end_of_image>\n\n",
     chat_template=chat_template(
         "<start_of_image>", "<start_of_turn>", "<end_of_turn>", model="model"
     ),

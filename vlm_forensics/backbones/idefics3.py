@@ -28,6 +28,11 @@ def _see(backbone: Any, pixel_values: Tensor) -> Seen:
     return see_patches_only(backbone, pictures)
 
 
+def _picture(_tokenizer: Any, tokens: str) -> str:
+    around = "<fake_token_around_image>"
+    return f"{around}<global-img>{tokens}{around}"
+
+
 FAMILY = Family(
     name="idefics3",
     model_types=("idefics3",),
@@ -36,6 +41,9 @@ FAMILY = Family(
     lora_targets=lora_on("text_model"),
     shallow_layers=lambda config: two_shallow(config.vision_config.num_hidden_layers),
     see=_see,
+    placeholder="<image>",
+    projector="model.connector",
+    picture=_picture,
     chat_template=(
         "<|im_start|>{% for message in messages %}User:{% for part in message['content'] %}"
         "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"

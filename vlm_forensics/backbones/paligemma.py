@@ -41,10 +41,13 @@ FAMILY = Family(
     lora_targets=lora_on("language_model"),
     shallow_layers=lambda config: two_shallow(config.vision_config.num_hidden_layers),
     see=see_patches_only,
+    placeholder="<image>",
+    projector="model.multi_modal_projector",
+    picture=lambda tokenizer, tokens: f"{tokens}{tokenizer.bos_token}",
     chat_template=(
         "{% for message in messages %}{% for part in message['content'] %}"
         "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
-        "{% endfor %}{% endfor %}"
+        "{% endfor %}{% endfor %}\n"
     ),
     language_inputs=_types,
     generate=generate_from_embeddings,

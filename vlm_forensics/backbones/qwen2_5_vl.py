@@ -38,6 +38,10 @@ FAMILY = Family(
     lora_targets=lora_on("language_model"),
     shallow_layers=lambda config: two_shallow(config.vision_config.depth),
     see=_see,
+    placeholder="<|image_pad|>",
+    projector="model.visual.merger",
+    vision_size=lambda _config: _qwen.SIDE,
+    patches=_qwen.patches,
     chat_template=chat_template(
         "<|vision_start|><|image_pad|><|vision_end|>", "<|im_start|>", "<|im_end|>"
     ),

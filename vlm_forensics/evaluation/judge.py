@@ -79,10 +79,10 @@ class Judge:
         return self._judged(found, sample, look, _facts(stored, data) if look.baselines else None)
 
     def _disturbed(self, image: EvidenceImage) -> NDArray[np.float64]:
-        from vlm_forensics.model.inputs import overview, to_tensor, vision_input
+        from vlm_forensics.model.inputs import overview, to_tensor
 
         engine: Any = self.detector._engine
-        pixels = vision_input(to_tensor(overview(image.rgb))[None].to(engine.device), engine.size)
+        pixels = engine.model.pixels(to_tensor(overview(image.rgb))[None].to(engine.device))
         layer = engine.model.config.shallow_layers[-1]
         return training_free.scores(training_free.tower_of(engine.model), layer, pixels)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vlm_forensics import assembly, weights
 from vlm_forensics.backbones.mini import SPECIAL_TOKENS
 from vlm_forensics.calibration import Calibration
-from vlm_forensics.collate import TextInputs, mini_text_inputs
+from vlm_forensics.collate import TextInputs
 from vlm_forensics.datasets.indexed import read_index
 from vlm_forensics.features.reference import Reference
 from vlm_forensics.fitting import corpus as corpora
@@ -122,7 +122,7 @@ def with_detection_parts(work: Path) -> tuple[VlmForensicsModel, TextInputs]:
     parts = detection_parts(work)
     model.adapter, model.mask_decoder = parts.adapter, parts.mask_decoder
     tokenizer = assembly.tokenizer_with_tokens(language)
-    return model, mini_text_inputs(tokenizer, model.config.evidence_tokens)
+    return model, TextInputs.of(tokenizer, model.config)
 
 
 def new_tokens(tokenizer: Any) -> list[int]:

@@ -21,6 +21,10 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         evidence_token_id: placeholder of the evidence tokens in the prompt.
         cls_token_id: `[CLS]`, whose hidden state feeds the text-side class head.
         seg_token_id: `[SEG]`, whose hidden state prompts the mask decoder.
+        vision_size: side of the square picture given to the tower; None for the family's own.
+        image_mean: of the tower's input, shares of 255; ImageNet's by default, as `image_std`.
+        image_std: see there.
+        free_answers: the language model writes whole answers; else it ends the lines of an outline.
     """
 
     model_type = "vlm_forensics"
@@ -39,6 +43,10 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         evidence_token_id: int = 0,
         cls_token_id: int = 0,
         seg_token_id: int = 0,
+        vision_size: int | None = None,
+        image_mean: tuple[float, ...] = (0.485, 0.456, 0.406),
+        image_std: tuple[float, ...] = (0.229, 0.224, 0.225),
+        free_answers: bool = False,
         **kwargs: Any,
     ) -> None:
         if isinstance(backbone_config, dict):
@@ -53,6 +61,10 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         self.evidence_token_id = evidence_token_id
         self.cls_token_id = cls_token_id
         self.seg_token_id = seg_token_id
+        self.vision_size = vision_size
+        self.image_mean = tuple(image_mean)
+        self.image_std = tuple(image_std)
+        self.free_answers = free_answers
         super().__init__(**kwargs)
 
     def get_text_config(self, *args: Any, **kwargs: Any) -> PreTrainedConfig:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_forensics.model.inputs import vision_side
+from vlm_forensics.model.inputs import channels_first, to_tensor, vision_array
 
 if TYPE_CHECKING:
     from vlm_forensics.model.light import LightModel
@@ -44,8 +44,6 @@ def key() -> str:
 def write(model: LightModel, path: Path) -> bool:
     """Writes the graph with the weights of `model`; whether OpenCV then finds what torch finds."""
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    if vision_side(model.config.backbone_config.vision_config) != SIDE:
-        return False
     try:
         path.write_bytes(filled(state))
         good = agrees(model, load(path))
@@ -105,13 +103,14 @@ def agrees(model: LightModel, net: Any) -> bool:
 
     rng = np.random.default_rng(0)
     for h, w, n in ((64, 96, 2), (96, 64, 1)):
-        shapes = (1, 3, SIDE, SIDE), (1, 3, h, w), (1, n, 3, h, h)
-        inputs = [rng.uniform(0, 255, shape).astype(np.float32) for shape in shapes]
-        inputs[0] /= 255
+        overview = rng.integers(0, 256, (h, w, 3), np.uint8)
+        tiles = channels_first(rng.integers(0, 256, (n, h, h, 3), np.uint8))[None]
+        ours = run(net, (vision_array(overview, SIDE), channels_first(overview)[None], tiles))
         with torch.inference_mode():
-            found = model.detect(*map(torch.from_numpy, inputs))
-        wanted = found.adapter.class_logits, found.adapter.operation_logits, found.mask_logits
-        for ours, theirs in zip(run(net, inputs), wanted, strict=True):
-            if ours.shape != theirs.shape or np.abs(ours - theirs.numpy()).max() > TOLERANCE:
+            whole = to_tensor(overview)[None]
+            found = model.detect(model.pixels(whole), whole, torch.from_numpy(tiles))
+        theirs = found.adapter.class_logits, found.adapter.operation_logits, found.mask_logits
+        for a, b in zip(ours, theirs, strict=True):
+            if a.shape != b.shape or np.abs(a - b.numpy()).max() > TOLERANCE:
                 return False
     return True

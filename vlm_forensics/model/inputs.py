@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,8 +20,9 @@ LONG_SIDE = 512
 STRIDE = 16
 TILE = 256
 MAX_TILES = 6
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+MEAN = (0.485, 0.456, 0.406)
+"""Of ImageNet, as `STD`; shares of 255."""
+STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +95,16 @@ def vision_array(overview: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
         np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR))
         for plane in channels_first(overview)
     ]
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (_MEAN, _STD))
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
     return np.asarray((np.stack(squeezed) / 255 - mean) / std, np.float32)[None]
 
 
-def vision_side(vision: Any) -> int:
-    """Pixels per side that a vision tower of this configuration is given."""
-    size = vision.image_size
-    side = int(size if isinstance(size, int) else size[0])
-    return 224 if side == 518 else side  # DINOv2 keeps positions for 518 and is used at 224
-
-
-def vision_input(overviews: Tensor, size: int) -> Tensor:
-    """Overviews `[B, 3, h, w]` in 0..255 → `[B, 3, size, size]`, ImageNet-normalised."""
+def vision_input(
+    overviews: Tensor, size: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
+) -> Tensor:
+    """Overviews `[B, 3, h, w]` in 0..255 → normalised `[B, 3, size, size]`."""
     from torch.nn import functional as F
 
     squeezed = F.interpolate(overviews, (size, size), mode="bilinear", antialias=True)
-    mean = overviews.new_tensor(_MEAN).view(1, 3, 1, 1)
-    std = overviews.new_tensor(_STD).view(1, 3, 1, 1)
-    return (squeezed / 255 - mean) / std
+    centre, scale = (overviews.new_tensor(values).view(1, 3, 1, 1) for values in (mean, std))
+    return (squeezed / 255 - centre) / scale

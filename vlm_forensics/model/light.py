@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from vlm_forensics.backbones.base import dinov2_size
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
+from vlm_forensics.model.inputs import MEAN, STD, vision_input
 from vlm_forensics.model.mask_decoder import MaskDecoder
 
 _TOWER, _LAYER = "backbone.vision_tower.", "encoder.layer.{}."
@@ -118,6 +120,14 @@ class LightModel(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.tower.start.device
+
+    def pixels(self, overview: Tensor) -> Tensor:
+        """As `VlmForensicsModel.pixels`; older configurations name no size and no statistics."""
+        named = vars(self.config)
+        side = named.get("vision_size") or dinov2_size(self.config.backbone_config)
+        return vision_input(
+            overview, side, named.get("image_mean", MEAN), named.get("image_std", STD)
+        )
 
     def detect(
         self, pixel_values: Tensor, overview: Tensor, tiles: Tensor | None = None

@@ -20,6 +20,12 @@ def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, label_smoothing=0.05)
 
 
+def consistency_loss(text: Tensor, head: Tensor) -> Tensor:
+    """How far the text-side class `[B, 3]` is from the head's: KL(head || text), head fixed."""
+    return F.kl_div(text.float().log_softmax(1), head.detach().float().log_softmax(1),
+                    reduction="batchmean", log_target=True)  # fmt: skip
+
+
 def mask_loss(logits: Tensor, masks: Tensor, known: Tensor) -> Tensor:
     """Binary cross-entropy plus dice (Milletari et al. 2016) over the samples with a known mask.
 

@@ -19,12 +19,21 @@ from transformers.utils.generic import ModelOutput
 from vlm_forensics import backbones
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
 from vlm_forensics.model.config import VlmForensicsConfig
-from vlm_forensics.model.losses import IGNORE, class_loss, detection_loss, total
+from vlm_forensics.model.inputs import vision_input
+from vlm_forensics.model.losses import (
+    IGNORE,
+    class_loss,
+    consistency_loss,
+    detection_loss,
+    total,
+)
 from vlm_forensics.model.mask_decoder import MaskDecoder
 from vlm_forensics.model.vocabulary import CLASSES
 
-LOSS_WEIGHTS = {"language": 1.0, "text_class": 0.5, "class": 1.0, "low_level": 0.3,
-                "operation": 0.5, "mask": 1.0, "tile": 0.5, "cell": 1.0}  # fmt: skip
+LOSS_WEIGHTS = {"language": 1.0, "text_class": 0.5, "consistency": 0.0, "class": 1.0,
+                "low_level": 0.3, "operation": 0.5, "mask": 1.0, "tile": 0.5,
+                "cell": 1.0}  # fmt: skip
+"""Of the parts of the training loss, by name; a model's own copy may be changed."""
 
 
 class Detection(NamedTuple):
@@ -64,11 +73,12 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     base_model_prefix = "vlm_forensics"
     main_input_name = "input_ids"
 
-    def __init__(self, config: VlmForensicsConfig) -> None:
+    def __init__(self, config: VlmForensicsConfig, backbone: nn.Module | None = None) -> None:
         super().__init__(config)
         backbones.for_config(config.backbone_config)  # refuses what no family serves
         build: Any = AutoModelForImageTextToText.from_config
-        self.backbone = build(config.backbone_config)
+        self.backbone = build(config.backbone_config) if backbone is None else backbone
+        self.loss_weights = dict(LOSS_WEIGHTS)
         self.adapter = DetectionAdapter(config)
         self.mask_decoder = MaskDecoder(config)
         self.text_class_head = nn.Linear(config.text_hidden_size, len(CLASSES))
@@ -86,6 +96,13 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         """The token embeddings of the language model."""
         embeddings: nn.Module = self.backbone.get_input_embeddings()
         return embeddings
+
+    def pixels(self, overview: Tensor) -> Tensor:
+        """Input of the vision tower, from overviews `[B, 3, h, w]` in 0..255."""
+        config = self.config
+        side = config.vision_size or self.family.vision_size(config.backbone_config)
+        square = vision_input(overview, side, config.image_mean, config.image_std)
+        return self.family.patches(config.backbone_config, square)
 
     def detect(
         self, pixel_values: Tensor, overview: Tensor, tiles: Tensor | None = None
@@ -117,11 +134,17 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         return self.family.language_inputs(self.config.backbone_config, input_ids)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, overview: Tensor,
-        labels: Tensor | None = None, targets: dict[str, Tensor] | None = None, **_: Any,
+        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor | None = None,
+        overview: Tensor | None = None, labels: Tensor | None = None,
+        targets: dict[str, Tensor] | None = None, **_: Any,
     ) -> VlmForensicsOutput:  # fmt: skip
-        """One pass over prompts with answers; `targets` as in `losses.detection_loss`."""
-        found = self.detect(pixel_values, overview)
+        """One pass over prompts with answers; `targets` as in `losses.detection_loss`.
+
+        `pixel_values` are made of the overview where they are not given.
+        """
+        assert overview is not None
+        pixels = self.pixels(overview) if pixel_values is None else pixel_values
+        found = self.detect(pixels, overview)
         # Only answers have labels: logits of the prompt would be most of the memory of a step.
         kept = input_ids.shape[1] if labels is None else _answered(labels)
         out = self.backbone(
@@ -147,11 +170,13 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     ) -> dict[str, Tensor]:  # fmt: skip
         parts: dict[str, Tensor] = {}
         if language is not None:
-            parts["language"] = LOSS_WEIGHTS["language"] * language
+            parts["language"] = self.loss_weights["language"] * language
         if targets is not None:
             text_loss = class_loss(text_class, targets["class_labels"])
-            parts["text_class"] = LOSS_WEIGHTS["text_class"] * text_loss
-            parts |= detection_loss(found.adapter, mask_logits, targets, LOSS_WEIGHTS)
+            parts["text_class"] = self.loss_weights["text_class"] * text_loss
+            agreement = consistency_loss(text_class, found.adapter.class_logits)
+            parts["consistency"] = self.loss_weights["consistency"] * agreement
+            parts |= detection_loss(found.adapter, mask_logits, targets, self.loss_weights)
         return parts
 
     @staticmethod
@@ -160,10 +185,13 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         where = (input_ids == token)[..., None].to(hidden.dtype)
         return (hidden * where).sum(1)
 
-    def hidden_states(self, input_ids: Tensor, found: Detection) -> Tensor:
+    def hidden_states(
+        self, input_ids: Tensor, found: Detection, attention_mask: Tensor | None = None
+    ) -> Tensor:
         """Last hidden states `[B, L, text_hidden]` over prompts and answers, float32."""
+        seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         out = self.backbone(
-            inputs_embeds=self.embed(input_ids, found), attention_mask=torch.ones_like(input_ids),
+            inputs_embeds=self.embed(input_ids, found), attention_mask=seen,
             output_hidden_states=True, **self._beside(input_ids),
         )  # fmt: skip
         return torch.as_tensor(out.hidden_states[-1].float())
