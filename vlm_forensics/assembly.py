@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,6 +95,21 @@ def model_folder(model: str | Path, *, offline: bool = False) -> Path:
     return assemble(folder, offline=offline) if (folder / TRAINED).is_file() else folder
 
 
+def at_hand(model: str | Path) -> bool:
+    """Whether `model_folder` would find everything on this disk; costs no reading of weights.
+
+    Damaged files count as found: their error is that of `model_folder`.
+    """
+    folder = weights.mini_folder() if str(model) == MINI else Path(model)
+    if folder is None or not (folder / "config.json").is_file():
+        return False
+    if probe.is_probe(folder):
+        return probe.encoder_at_hand(probe.read_config(folder))
+    if not (folder / TRAINED).is_file():
+        return True
+    return (_assembled(folder, lambda part: _recorded(part) or {}) / SEAL).is_file()
+
+
 def shipped() -> Path:
     """The folder of the built-in default's trained parts.
 
@@ -113,12 +130,27 @@ def assemble(trained: Path, *, offline: bool = False) -> Path:
         WeightsError: a file of either folder is not as it was written.
     """
     check_seal(trained, hint="install vlm_forensics again")
-    out = weights.cache_folder() / "assembled" / _key(trained)
+    out = _assembled(trained, _sealed)
     if not (out / SEAL).is_file():
         log.info("assembling %s", trained.name)
         _write(trained, out, offline=offline)
-    check_seal(out, hint=f"delete the folder {out.name} in the cache (`vlmf env` shows where)")
+    check_seal(out, hint=_delete(out))
+    _export(out)
     return out
+
+
+def light_graph(folder: Path) -> Path | None:
+    """What of an assembled model runs without torch; None where there is no such file.
+
+    Raises:
+        WeightsError: the file is not as it was written.
+    """
+    where = _light_folder(folder)
+    # Nothing that merely lies beside a folder of someone else is read.
+    if folder.parent != _assembled_folder() or not (where / SEAL).is_file():
+        return None
+    found = check_seal(where, hint=_delete(where))
+    return where / next(iter(found)) if found else None
 
 
 def seal(folder: Path) -> None:
@@ -126,22 +158,29 @@ def seal(folder: Path) -> None:
     (folder / SEAL).write_text(json.dumps(_sealed(folder), indent=1) + "\n", encoding="utf-8")
 
 
-def check_seal(folder: Path, *, hint: str) -> None:
-    """Compares a folder with its seal.
+def check_seal(folder: Path, *, hint: str) -> dict[str, str]:
+    """Compares a folder with its seal; the digests of its files.
 
     Raises:
         WeightsError: the seal is missing or unreadable, or a file differs.
     """
-    try:
-        recorded = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        recorded = None
+    recorded = _recorded(folder)
     found = _sealed(folder)
     if recorded != found:
-        known = recorded if isinstance(recorded, dict) else {}
+        known = recorded or {}
         names = sorted(n for n in found if known.get(n) != found[n]) or ["a missing file"]
         raise WeightsError("weights_corrupt", f"{names[0]} of the model is not as it was written",
                            hint=hint)  # fmt: skip
+    return found
+
+
+def _recorded(folder: Path) -> dict[str, str] | None:
+    """What the seal says; None where there is none that can be read."""
+    try:
+        recorded = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return recorded if isinstance(recorded, dict) else None
 
 
 def _sealed(folder: Path) -> dict[str, str]:
@@ -149,14 +188,20 @@ def _sealed(folder: Path) -> dict[str, str]:
             if name != SEAL and not name.endswith(".md")}  # fmt: skip
 
 
-def _key(trained: Path) -> str:
+def _assembled(trained: Path, digests_of: Callable[[Path], dict[str, str]]) -> Path:
+    """The cached folder of the model with these trained parts."""
     import hashlib
 
     base = adapters.base_of(trained)
-    digests = _sealed(trained) | {name: name for name in (LANGUAGE, VISION) if base is None}
+    parts = digests_of(trained) | {name: name for name in (LANGUAGE, VISION) if base is None}
     if base is not None and _ours(base):
-        digests |= {f"base/{name}": digest for name, digest in _sealed(_trained(base)).items()}
-    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
+        parts |= {f"base/{name}": digest for name, digest in digests_of(_trained(base)).items()}
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return _assembled_folder() / key
+
+
+def _assembled_folder() -> Path:
+    return weights.cache_folder() / "assembled"
 
 
 def _ours(base: str) -> bool:
@@ -168,20 +213,59 @@ def _trained(base: str) -> Path:
 
 
 def _write(trained: Path, out: Path, *, offline: bool) -> None:
-    import tempfile
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as name:
-        part = Path(name) / "model"
+    with _made(out) as part:
         model, tokenizer = _built(trained, offline=offline)
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         for side in SIDE_FILES:
             if (trained / side).is_file():
                 shutil.copy2(trained / side, part / side)
+
+
+def _export(model: Path) -> None:
+    """Writes the light graph of an assembled model once; an empty folder says that it has none."""
+    where = _light_folder(model)
+    if (where / SEAL).is_file():
+        return
+    try:
+        with _made(where) as part:
+            part.mkdir()
+            _write_graph(model, part)
+    except OSError as error:  # a cache that others filled, a full disk: torch runs as well
+        log.info("the light graph cannot be written: %s", type(error).__name__)
+
+
+def _write_graph(model: Path, folder: Path) -> None:
+    from vlm_forensics.model import graph, light
+
+    config = light.read_config(model)
+    if light.fits(config):
+        graph.write(light.load(model, config).eval(), folder / graph.FILLED)
+
+
+def _light_folder(model: Path) -> Path:
+    from vlm_forensics.model import graph
+
+    # Beside the model, not in it: the graph depends on this machine's OpenCV, the model does not.
+    return model.with_name(f"{model.name}-light-{graph.key()}")
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[Path]:
+    """Where to make a folder, which is sealed and put in its place afterwards."""
+    import tempfile
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        part = Path(name, "made")
+        yield part
         seal(part)
-        shutil.rmtree(out, ignore_errors=True)
-        part.rename(out)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+
+
+def _delete(folder: Path) -> str:
+    return f"delete the folder {folder.name} in the cache (`vlmf env` shows where)"
 
 
 def _built(trained: Path, *, offline: bool) -> tuple[VlmForensicsModel, Any]:

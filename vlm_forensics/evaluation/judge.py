@@ -39,7 +39,8 @@ class Judge:
     @classmethod
     def load(cls, model: str | Path, *, rationale: bool) -> Self:
         """The judge of this model."""
-        judge = cls(Detector.from_pretrained(model, rationale=rationale))
+        # Torch's network can be looked into on the way, OpenCV's cannot.
+        judge = cls(Detector.from_pretrained(model, rationale=rationale, light=False))
         # The engine is private; a public observer of the detector would serve this better.
         engine: Any = judge.detector._engine
         if hasattr(engine, "model"):  # a probe has no adapter to look into
