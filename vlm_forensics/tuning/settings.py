@@ -34,7 +34,7 @@ class Data(_Strict):
     """Drawn from train: a quarter real, a quarter synthetic, half tampered."""
     val_samples: int = Field(default=120, ge=4)
     cache: Path | None = None
-    """Where cut and measured pictures are kept; runs may share it. By default in the run's folder."""
+    """Where cut and measured pictures are kept, for several runs; else in the run's folder."""
 
 
 class Lora(_Strict):
