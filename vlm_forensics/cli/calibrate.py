@@ -54,7 +54,7 @@ def _print(out: Path, found: Reals) -> None:
     console.write(f"{out}: {len(found.scores)} scores on {count} photographs")
     console.write(f"Flagged beyond these values, at most {ALLOWED:.0%} of such photographs:")
     for name, one in found.scores.items():
-        side = ">=" if BY_NAME[name].expected == "higher" else "<="
+        side = ">" if BY_NAME[name].expected == "higher" else "<"
         low, high = one.interval
         console.write(f"  {name:15} {side} {one.threshold:<10.4g} {one.flagged} of {count} "
                       f"({low:.1%}–{high:.1%})")  # fmt: skip

@@ -108,8 +108,8 @@ class Assessment:
 def _observed(finding: Finding, photographs: int) -> Evidence:
     score, worth = finding.score, finding.worth
     text = (
-        f"{score.title}, {score.looks_for}: {finding.value:.4g}, above {finding.percentile:.0%} of "
-        f"{photographs} real photographs (forgeries are expected {score.expected}); "
+        f"{score.title} {finding.value:.4g}: above {finding.percentile:.0%} of {photographs} real "
+        f"photographs, where forgeries are expected {score.expected}; "
     )
     text += (
         "its worth was not measured." if worth is None else

@@ -71,3 +71,28 @@ class Measured(_Part):
         rows = (row for split in self.splits if split.name == "test" for row in split.rows)
         found = next((row for row in rows if row.name == score.name), None)
         return None if found is None else found.auc.get(score.finds)
+
+
+def markdown(found: Measured) -> str:
+    """The figures as tables, one per split."""
+    parts = [
+        f"Written by `{found.command}`. Model {found.model}; {found.settings.get('picture', '')}; "
+        f"thresholds and ranks from {found.reals} real pictures of val."
+    ]
+    for split in found.splits:
+        counts = ", ".join(f"{n} {label}" for label, n in split.counts.items())
+        parts.append(f"### {split.name}: {counts}\n\nSources: {', '.join(split.sources)}.")
+        parts.append(_table(split))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(split: Split) -> str:
+    labels = list(split.counts)
+    head = ["score", *(f"AUC real/{label}" for label in labels[1:]),
+            *(f"{label} flagged" for label in labels)]  # fmt: skip
+    lines = [head, ["---"] * len(head)]
+    for row in split.rows:
+        figures = [*(row.auc.get(label) for label in labels[1:]),
+                   *(row.flagged.get(label) for label in labels)]  # fmt: skip
+        lines.append([f"`{row.name}`", *("–" if one is None else str(one) for one in figures)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -39,7 +39,7 @@ class ScoreOnReals(_Part):
     quantiles: tuple[float, ...]
     """At `QUANTILES`."""
     threshold: float
-    """Values beyond it, on the side where forgeries are expected, are flagged."""
+    """Values beyond it, on the side where forgeries are expected, are flagged; it itself is not."""
     flagged: int
     """Of these photographs; at most a share `ALLOWED`."""
     interval: tuple[float, float]
@@ -50,12 +50,13 @@ class ScoreOnReals(_Part):
         """The threshold is the split-conformal quantile, as for the abstain band."""
         found = np.asarray(values, np.float64)
         turned = score.oriented(found)
-        cut = reached_by(turned, ALLOWED)
-        flagged = int((turned >= cut).sum())
+        # `reached_by` gives the next number above the one photograph that sets the threshold.
+        cut = np.nextafter(reached_by(turned, ALLOWED), -np.inf)
+        flagged = int((turned > cut).sum())
         return cls(
             values=tuple(values),
             quantiles=tuple(float(value) for value in np.quantile(found, QUANTILES)),
-            threshold=float(score.oriented(np.asarray(cut))),
+            threshold=float(score.oriented(np.asarray(cut))) + 0.0,
             flagged=flagged,
             interval=clopper_pearson(flagged, len(found)),
         )
