@@ -112,7 +112,8 @@ def summed_up(
     names = [name for name in BY_NAME if counts[name] > len(measured) / 2]
     whole = {sha: values for sha, values in measured.items() if all(n in values for n in names)}
     left_out = Counter(skipped)
-    left_out.update({"not_measured": len(measured) - len(whole)})
+    if lacking := len(measured) - len(whole):
+        left_out["not_measured"] = lacking
     _check_count(len(whole), left_out)
     return Reals(
         package=vlm_forensics.__version__,
@@ -120,7 +121,7 @@ def summed_up(
         settings=settings,
         versions={name: version(name) for name in _LIBRARIES},
         sha256=tuple(whole),
-        skipped={code: n for code, n in sorted(left_out.items()) if n},
+        skipped=dict(sorted(left_out.items())),
         scores={name: ScoreOnReals.of(BY_NAME[name], [row[name] for row in whole.values()])
                 for name in names},
     )  # fmt: skip
