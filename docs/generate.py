@@ -1,4 +1,6 @@
-"""Write the generated pages of this folder: `cli.md` and `report.schema.json`.
+"""Write the generated pages of this folder: `cli.md`, `report.schema.json`, `training_free.md`.
+
+Of the last only the tables are generated, between their marks; the text is written by hand.
 
 python docs/generate.py          write them
 python docs/generate.py --check  fail if one is not current
@@ -45,7 +47,20 @@ def schema() -> str:
     return json.dumps(json_schema(), indent=2, sort_keys=True) + "\n"
 
 
-PAGES = {"cli.md": cli_page, "report.schema.json": schema}
+def training_free() -> str:
+    """The page as it is, with the tables of scores and of measured figures renewed."""
+    from vlm_forensics.training_free.measured import Measured, markdown
+    from vlm_forensics.training_free.scores import as_markdown
+
+    page = (HERE / "training_free.md").read_text(encoding="utf-8")
+    for mark, table in (("scores", as_markdown()), ("figures", markdown(Measured.load()))):
+        before, found, rest = page.partition(f"<!-- {mark} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        page = f"{before}{found}\n{table}\n{end}{after}"
+    return page
+
+
+PAGES = {"cli.md": cli_page, "report.schema.json": schema, "training_free.md": training_free}
 
 
 def stale() -> list[str]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from vlm_forensics.training_free.scores import Score
+from vlm_forensics.training_free.scores import Score, table
 
 SHIPPED = Path(__file__).with_name("measured.json")
 
@@ -90,9 +90,9 @@ def _table(split: Split) -> str:
     labels = list(split.counts)
     head = ["score", *(f"AUC real/{label}" for label in labels[1:]),
             *(f"{label} flagged" for label in labels)]  # fmt: skip
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for row in split.rows:
         figures = [*(row.auc.get(label) for label in labels[1:]),
                    *(row.flagged.get(label) for label in labels)]  # fmt: skip
         lines.append([f"`{row.name}`", *("–" if one is None else str(one) for one in figures)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(head, lines)

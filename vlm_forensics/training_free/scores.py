@@ -7,7 +7,7 @@ error levels and JPEG ghosts (one more save at the same quality) and quantisatio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -164,3 +164,17 @@ def measured(material: Material) -> dict[str, float]:
         for name, value in found.items()
         if value is not None and np.isfinite(value)
     }
+
+
+def as_markdown() -> str:
+    """The scores as a table, for `docs/training_free.md`."""
+    head = ("score", "looks for", "forgeries expected", "made for", "caution", "paper")
+    rows = [(f"{score.title} (`{score.name}`)", score.looks_for, score.expected, score.finds,
+             score.caution, score.paper) for score in SCORES]  # fmt: skip
+    return table(head, rows) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
