@@ -13,6 +13,7 @@ import argparse
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
@@ -184,7 +185,7 @@ class Case(NamedTuple):
 
 def cases(chosen: Sequence[tuple[str, Rgb]], judge: Judge) -> list[Case]:
     """Every payload and its twin, judged."""
-    found = []
+    found, judge = [], cache(judge)  # payloads of one width have the same twin
     jobs = [(name, rgb, style) for name, rgb in chosen for style in STYLES]
     before = {name: judge(jpeg(Image.fromarray(rgb))) for name, rgb in chosen}
     for name, rgb, style in track(jobs, "judging", console=Console(stderr=True)):

@@ -25,7 +25,7 @@ from vlm_forensics.evaluation.conditions import SQUARE
 from vlm_forensics.evaluation.evaluate import limited
 from vlm_forensics.evaluation.judged import Case, Look
 from vlm_forensics.evaluation.metrics import Figure, auc, bootstrap, wilson
-from vlm_forensics.evaluation.running import Task, judge_all, model_digest
+from vlm_forensics.evaluation.running import Task, judge_all
 from vlm_forensics.fitting.reals import summed_up
 from vlm_forensics.taxonomy import Label, Verdict
 from vlm_forensics.training_free import SCORES, Assessment, Standing, TrainingFree
@@ -63,11 +63,11 @@ def judged(data: Sequence[Path], split: str, limit: int | None, workers: int) ->
     return [case for case in cases if case.judged.classes and values(case)]
 
 
-def calibrated(cases: Sequence[Case]) -> Reals:
+def calibrated(cases: Sequence[Case], settings: dict[str, str]) -> Reals:
     """The calibration that `vlmf calibrate` would write for the real pictures among these."""
     reals = [case for case in cases if case.sample.label is Label.REAL]
     rows = {f"{n:064x}": values(case) for n, case in enumerate(reals)}
-    return summed_up(rows, Meter.load().settings(), {})
+    return summed_up(rows, settings, {})
 
 
 def ranked(cases: Sequence[Case], rule: TrainingFree) -> dict[str, Ranked]:
@@ -126,12 +126,14 @@ def split_of(name: Literal["val", "test"], cases: Sequence[Case], rule: Training
     )  # fmt: skip
 
 
-def measured(cases: Mapping[Literal["val", "test"], Sequence[Case]], command: str) -> Measured:
+def measured(
+    cases: Mapping[Literal["val", "test"], Sequence[Case]], command: str, meter: Meter
+) -> Measured:
     """Both splits, against the real pictures of val."""
-    reals = calibrated(cases["val"])
-    rule = TrainingFree(reals, Meter(None))
+    reals = calibrated(cases["val"], meter.settings())
+    rule = TrainingFree(reals, meter)
     return Measured(
-        command=command, model=f"{MODEL} ({model_digest(MODEL)})", settings=reals.settings,
+        command=command, model=MODEL, settings=reals.settings,
         reals=len(reals.sha256),
         splits=tuple(split_of(name, found, rule) for name, found in cases.items()),
     )  # fmt: skip
@@ -151,7 +153,8 @@ def main(argv: list[str] | None = None) -> None:
     cases = {name: judged(run.data, name, run.limit, run.workers) for name in names}
     limit = f" --limit {run.limit}" if run.limit else ""
     folders = "".join(f" --data {root.name}" for root in run.data)
-    found = measured(cases, f"python benchmarks/training_free.py{folders}{limit}")
+    command = f"python benchmarks/training_free.py{folders}{limit}"
+    found = measured(cases, command, Meter.load())
     print(markdown(found))
     if run.write:
         SHIPPED.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")

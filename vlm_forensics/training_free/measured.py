@@ -54,7 +54,7 @@ class Measured(_Part):
     command: str
     """That wrote them, without folders."""
     model: str
-    """Whose encoder was used, with its digest."""
+    """Whose encoder was used; `settings` names its weights."""
     settings: dict[str, str]
     reals: int
     """Validation photographs that thresholds and ranks come from."""
@@ -75,8 +75,9 @@ class Measured(_Part):
 
 def markdown(found: Measured) -> str:
     """The figures as tables, one per split."""
+    encoder = found.settings.get("encoder") or "none"
     parts = [
-        f"Written by `{found.command}`. Model {found.model}; {found.settings.get('picture', '')}; "
+        f"Written by `{found.command}`; encoder of {encoder}; "
         f"thresholds and ranks from {found.reals} real pictures of val."
     ]
     for split in found.splits:
