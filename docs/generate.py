@@ -1,6 +1,6 @@
-"""Write the generated pages of this folder: `cli.md`, `report.schema.json`, `training_free.md`.
+"""Write the generated pages: `cli.md`, `report.schema.json`, and tables in two written pages.
 
-Of the last only the tables are generated, between their marks; the text is written by hand.
+In `training_free.md` and the README only what lies between marks is generated.
 
 python docs/generate.py          write them
 python docs/generate.py --check  fail if one is not current
@@ -52,15 +52,31 @@ def training_free() -> str:
     from vlm_forensics.training_free.measured import Measured, markdown
     from vlm_forensics.training_free.scores import as_markdown
 
-    page = (HERE / "training_free.md").read_text(encoding="utf-8")
-    for mark, table in (("scores", as_markdown()), ("figures", markdown(Measured.load()))):
-        before, found, rest = page.partition(f"<!-- {mark} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        page = f"{before}{found}\n{table}\n{end}{after}"
-    return page
+    figures = markdown(Measured.load())
+    return renewed("training_free.md", {"scores": as_markdown(), "scores measured": figures})
 
 
-PAGES = {"cli.md": cli_page, "report.schema.json": schema, "training_free.md": training_free}
+def readme() -> str:
+    """The README as it is, with the training-free scores of the test split renewed."""
+    from vlm_forensics.training_free.measured import Measured, markdown
+
+    return renewed("../README.md", {"training-free": markdown(Measured.load(), "test")})
+
+
+def renewed(page: str, tables: dict[str, str]) -> str:
+    """A page with everything between `<!-- NAME -->` and `<!-- end NAME -->` replaced."""
+    text = (HERE / page).read_text(encoding="utf-8")
+    for name, table in tables.items():
+        before, start, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end {name} -->")
+        assert start, f"{page} has no place for {name}"
+        assert end, f"{page} has no end of {name}"
+        text = f"{before}{start}{table}{end}{after}"
+    return text
+
+
+PAGES = {"cli.md": cli_page, "report.schema.json": schema, "training_free.md": training_free,
+         "../README.md": readme}  # fmt: skip
 
 
 def stale() -> list[str]:

@@ -73,14 +73,14 @@ class Measured(_Part):
         return None if found is None else found.auc.get(score.finds)
 
 
-def markdown(found: Measured) -> str:
-    """The figures as tables, one per split."""
+def markdown(found: Measured, only: str = "") -> str:
+    """The figures as tables, one per split, or that of one split."""
     encoder = found.settings.get("encoder") or "none"
     parts = [
         f"Written by `{found.command}`; encoder of {encoder}; "
         f"thresholds and ranks from {found.reals} real pictures of val."
     ]
-    for split in found.splits:
+    for split in (split for split in found.splits if only in ("", split.name)):
         counts = ", ".join(f"{n} {label}" for label, n in split.counts.items())
         parts.append(f"### {split.name}: {counts}\n\nSources: {', '.join(split.sources)}.")
         parts.append(_table(split))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vlm_forensics import assembly, weights
 from vlm_forensics.datasets.equalise import QUALITY, SIDE, equalise
-from vlm_forensics.errors import WeightsError
+from vlm_forensics.errors import ModelError, WeightsError
 from vlm_forensics.training_free.disturbance import moved_in
 from vlm_forensics.training_free.scores import DISTURBED, Material, measured
 
@@ -40,8 +40,8 @@ class Meter:
         """
         try:
             folder = assembly.model_folder(assembly.MINI, offline=offline)
-        except WeightsError as error:
-            if error.code not in {"weights_missing", "weights_unreachable"}:
+        except (WeightsError, ModelError) as error:
+            if error.code not in {"weights_missing", "weights_unreachable", "model_not_found"}:
                 raise
             log.warning("no encoder, so no RIGID: %s", error.message)
             return cls(None)
