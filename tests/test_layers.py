@@ -22,11 +22,10 @@ LAYERS = (
      "endpoint"},
     {"features", "forge", "datasets", "annotating", "rewards"},
     {"model", "backbones"},
-    {"assembly", "consistency", "detector", "collate", "engine", "fusion", "light_engine", "limits",
-     "probe", "probe_engine", "rationale", "seeing",
-     "adapters", "wrapping"},
-    {"checking", "evaluation", "exporting", "ui", "fitting",
-     "tuning"},
+    {"adapters", "assembly", "consistency", "detector", "collate", "engine", "fusion",
+     "light_engine", "limits", "probe", "probe_engine", "rationale", "seeing", "training_free",
+     "wrapping"},
+    {"checking", "evaluation", "exporting", "ui", "fitting", "tuning"},
     {"cli"},
 )  # fmt: skip
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
