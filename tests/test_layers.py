@@ -23,7 +23,7 @@ LAYERS = (
     {"features", "forge", "datasets", "annotating", "rewards"},
     {"model", "backbones"},
     {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "probe",
-     "probe_engine", "rationale"},
+     "probe_engine", "rationale", "vqa"},
     {"checking", "evaluation", "exporting", "ui", "fitting"},
     {"cli"},
 )  # fmt: skip
