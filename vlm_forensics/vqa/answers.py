@@ -114,9 +114,8 @@ def _repaired(found: JsonObject) -> tuple[dict[str, Any], list[str]]:
     fields, repairs = dict(found.fields), list(found.repairs)
     word = fields.get("artifact")
     if isinstance(word, str):
-        fields["artifact"] = re.sub(r"[\s'-]+", "_", word.strip().lower()).replace(
-            "can_t", "cannot"
-        )
+        plain = re.sub(r"[\s'-]+", "_", word.strip().lower())
+        fields["artifact"] = plain.replace("can_t", "cannot")
         repairs += ["spelling of artifact"] * (fields["artifact"] != word)
     number = _number(fields.get("confidence"))
     if number is not None:

@@ -6,8 +6,8 @@
 | `vqa`   | questions to the vision-language model that is given; without one, measurements only |
 | `auto`  | the tuned model; where the built-in one is not here and cannot be fetched, as `vqa`  |
 
-A model that is named must be there, and one that is damaged is an error: falling back silently would
-hide both.
+A model that is named must be there, and one that is damaged is an error: falling back would hide
+both.
 """
 
 from __future__ import annotations

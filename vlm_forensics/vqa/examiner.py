@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Literal
 
 from vlm_forensics import metadata, prompts
 from vlm_forensics.detector import NO_PROMPT, Examination
@@ -22,7 +23,6 @@ from vlm_forensics.vqa.asking import Asker
 from vlm_forensics.vqa.engines import Engine
 from vlm_forensics.vqa.judging import Decision
 from vlm_forensics.vqa.pictures import Picture, picture
-from vlm_forensics.vqa.probes import ProbeSet
 from vlm_forensics.vqa.questioning import Questioned, question
 
 _MEASURED_ID = "measurements"
@@ -81,27 +81,24 @@ class VqaExaminer:
         observed = observations.numbered(observations.without_model(image, measurements))
         nothing = Decision(Verdict.INCONCLUSIVE, (_NO_VLM,), ())
         return _report(
-            image, nothing, observed, Questioned(), steps, limits=_limits(image, measurements, None),
-            model=_record(_MEASURED_ID, None, ()), mode=RunMode(asked="vqa", ran="measurements"),
+            image, nothing, observed, Questioned(), steps, _limits(image, measurements, None),
+            _record(_MEASURED_ID, None, {}),
         )  # fmt: skip
 
     def _questioned(
         self, engine: Engine, image: EvidenceImage, measurements: Mapping[str, Measurement],
         steps: Steps,
     ) -> Report:  # fmt: skip
-        shown = picture(image)
-        judge = self._judge and Asker(self._judge, shown, image.sha256)
-        before = self._spent()
+        shown, before = picture(image), self._spent()
+        judge = Asker(self._judge, shown, image.sha256) if self._judge else None
         found = question(Asker(engine, shown, image.sha256), self._route, judge, steps)
-        used = Usage(*(new - old for new, old in zip(self._spent(), before, strict=True)))
-        observed = observations.numbered((*observations.of_probes(found.records),
-                                          *observations.without_model(image, measurements)))  # fmt: skip
-        assert found.route is not None
+        rows = (*observations.of_probes(found.records),
+                *observations.without_model(image, measurements))  # fmt: skip
         report = _report(
-            image, _decided(found), observed, found, steps,
-            limits=_limits(image, measurements, shown),
-            model=_record(engine.id, engine, found.route.sets), mode=RunMode(asked="vqa", ran="vqa"),
+            image, _decided(found), observations.numbered(rows), found, steps,
+            _limits(image, measurements, shown), _record(engine.id, engine, _prompts(found)),
         )  # fmt: skip
+        used = Usage(*(new - old for new, old in zip(self._spent(), before, strict=True)))
         record = found.as_record(engine.id, self._judge.id if self._judge else "rule", used)
         return report.model_copy(update={"vqa": record})
 
@@ -120,9 +117,9 @@ def _decided(found: Questioned) -> Decision:
     return Decision(Verdict.INCONCLUSIVE, (reason,), ())
 
 
-def _report(  # noqa: PLR0913  # the parts of a report
+def _report(  # noqa: PLR0917  # the parts of a report
     image: EvidenceImage, decided: Decision, observed: Sequence[Evidence], found: Questioned,
-    steps: Steps, *, limits: tuple[Notice, ...], model: ModelRecord, mode: RunMode,
+    steps: Steps, limits: tuple[Notice, ...], model: ModelRecord,
 ) -> Report:  # fmt: skip
     said = observations.claims(decided.carried_by, found.records, observed)
     return Report(
@@ -130,12 +127,13 @@ def _report(  # noqa: PLR0913  # the parts of a report
         score=judging.score(found.records), probability=None, strength=None, classes={},
         rationale=rationale(decided.verdict, said, (), None, observed), evidence=tuple(observed),
         regions=(), mask=None, consistency=None, provenance=metadata.read(image), limits=limits,
-        model=model, steps=steps.done, parse_status=_parse_status(found), mode=mode,
+        model=model, steps=steps.done, parse_status=_parse_status(found),
+        mode=RunMode(asked="vqa", ran="vqa" if found.records else "measurements"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
 
 
-def _parse_status(found: Questioned) -> str:
+def _parse_status(found: Questioned) -> Literal["ok", "repaired", "unparsed", "not_asked"]:
     """`unparsed` if no answer was read, `repaired` if not every one is as the schema asks."""
     statuses = {answer.status for record in found.records for answer in record.answers}
     if not statuses:
@@ -156,12 +154,9 @@ def _limits(
     return (_UNCALIBRATED, *((reduced,) if shown.reduced > 1 else ()), *kept)
 
 
-def _record(name: str, engine: Engine | None, sets: Sequence[ProbeSet]) -> ModelRecord:
-    texts = [prompts.load(p) for p in _PROMPTS] if engine else []
-    digests = {f"prompts/{text.name}": text.sha256 for text in texts}
-    digests |= {f"prompts/{probe_set.prompt}": probe_set.sha256 for probe_set in sets}
+def _record(name: str, engine: Engine | None, asked: Mapping[str, str]) -> ModelRecord:
     return ModelRecord(
-        id=name, digests=digests | dict(engine.digests if engine else {}),
+        id=name, digests={**asked, **(engine.digests if engine else {})},
         prompt=aggregation.ASK if engine else NO_PROMPT, calibration="none",
         thresholds=dict(judging.THRESHOLDS) if engine else {}, seed=0,
         dtype=engine.dtype if engine else "none", device=engine.device if engine else "cpu",
@@ -169,4 +164,11 @@ def _record(name: str, engine: Engine | None, sets: Sequence[ProbeSet]) -> Model
     )  # fmt: skip
 
 
-_PROMPTS = (*aggregation.PROMPTS, routing.ROUTER, judging.JUDGE)
+def _prompts(found: Questioned) -> dict[str, str]:
+    """sha256 of the prompt files that were used, by name."""
+    assert found.route is not None
+    names = list(aggregation.PROMPTS)
+    names += [routing.ROUTER] * (found.route.chosen_by != "user")
+    names += [judging.JUDGE] * (len(found.judgements) > 1)
+    texts = {f"prompts/{name}": prompts.load(name).sha256 for name in names}
+    return texts | {f"prompts/{s.prompt}": s.sha256 for s in found.route.sets}

@@ -46,13 +46,14 @@ def load_processor(folder: Path) -> Any:
     """
     from transformers import AutoConfig, AutoProcessor
 
+    load: Any = AutoProcessor.from_pretrained
     plain: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(folder, **plain)
     except (OSError, ValueError, KeyError) as error:
         raise _unsupported(folder, "it has no configuration that transformers knows") from error
     try:
-        return AutoProcessor.from_pretrained(folder, **plain)
+        return load(folder, **plain)
     except (OSError, ImportError, ValueError, TypeError, AttributeError):
         return _known_processor(folder, config, plain)
 
@@ -60,9 +61,10 @@ def load_processor(folder: Path) -> Any:
 def _known_processor(folder: Path, config: Any, plain: dict[str, Any]) -> Any:
     from transformers import AutoImageProcessor, AutoTokenizer
 
+    load: Any = AutoImageProcessor.from_pretrained
     family = backbones.for_config(config)
     try:
-        pictures = AutoImageProcessor.from_pretrained(folder, **plain)
+        pictures = load(folder, **plain)
         tokenizer = AutoTokenizer.from_pretrained(folder, **plain)
         return family.build_processor(pictures, tokenizer, config)
     except (OSError, ImportError, ValueError, TypeError, AttributeError) as error:

@@ -93,8 +93,7 @@ def by_cost(sets: Iterable[ProbeSet]) -> list[list[tuple[str, Probe]]]:
 
 
 def _newest() -> dict[str, int]:
-    matches = [
-        match for path in asset("prompts").iterdir() if (match := _FILE.fullmatch(path.name))
-    ]
+    files = (path.name for path in asset("prompts").iterdir())
+    matches = [match for name in files if (match := _FILE.fullmatch(name))]
     # Sorted, so that a later version replaces an earlier one.
     return dict(sorted((match["set"], int(match["version"])) for match in matches))
