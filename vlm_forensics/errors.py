@@ -73,7 +73,7 @@ class WeightsError(VlmfError):
 class ModelError(VlmfError):
     """A model cannot be used as asked.
 
-    Codes: model_not_found, model_unsupported, model_config_invalid, out_of_memory.
+    Codes: model_not_found, model_unsupported, model_config_invalid, model_failed, out_of_memory.
     """
 
     exit_code = 4

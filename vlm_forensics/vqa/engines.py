@@ -132,6 +132,10 @@ class LocalEngine:
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ModelError("out_of_memory", "memory does not suffice for an answer",
                              hint="take a smaller model") from error  # fmt: skip
+        except (RuntimeError, ValueError, TypeError, LookupError) as error:
+            raise ModelError("model_failed", f"the model failed ({type(error).__name__})",
+                             hint="check that transformers runs it, without vlm_forensics"
+                             ) from error  # fmt: skip
         return self._decoded(new[0, given["input_ids"].shape[1] :], given)
 
     def _decoded(self, new: Any, given: Any) -> str:
@@ -157,9 +161,8 @@ class LocalEngine:
         opened = bool(self._tokenizer.bos_token) and turn.startswith(self._tokenizer.bos_token)
         plain = {"return_tensors": "pt", "add_special_tokens": not opened}
         if picture is None:
-            given = self._tokenizer(turn, **plain)
-        else:
-            given = self._processor(images=[Image.fromarray(picture.rgb)], text=[turn], **plain)
+            return self._tokenizer([turn], **plain).to(self._model.device)
+        given = self._processor(images=[Image.fromarray(picture.rgb)], text=[turn], **plain)
         return given.to(self._model.device, dtype=self._model.dtype)
 
     def _turn(self, question: str, *, with_picture: bool) -> str:

@@ -117,7 +117,7 @@ def _decided(found: Questioned) -> Decision:
     return Decision(Verdict.INCONCLUSIVE, (reason,), ())
 
 
-def _report(  # noqa: PLR0917  # the parts of a report
+def _report(
     image: EvidenceImage, decided: Decision, observed: Sequence[Evidence], found: Questioned,
     steps: Steps, limits: tuple[Notice, ...], model: ModelRecord,
 ) -> Report:  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +16,7 @@ from vlm_forensics.taxonomy import Verdict
 from vlm_forensics.vqa import judging, routing
 from vlm_forensics.vqa.aggregation import ask_probe
 from vlm_forensics.vqa.asking import Asker
-from vlm_forensics.vqa.probes import ProbeSet, by_cost
+from vlm_forensics.vqa.probes import by_cost
 from vlm_forensics.vqa.routing import Route
 
 log = logging.getLogger(__name__)
@@ -70,31 +70,44 @@ def question(asker: Asker, route: Route | None, judge: Asker | None, steps: Step
         EndpointError: the endpoint cannot be asked at all.
         ModelError: the model cannot be asked at all.
     """
-    found = Questioned()
-    begun = time.perf_counter()
-    stage = "route"
-    try:
-        with steps(stage):
-            found.route = route or routing.route(asker)
-        begun, stage = time.perf_counter(), "probes"
-        with steps(stage):
-            _ask_all(asker, found.route.sets, found)
-        begun, stage = time.perf_counter(), "judge"
-        with steps(stage):
-            _judge(judge, found)
-    except (EndpointError, ModelError) as error:
-        if not found.records:
-            raise
-        log.warning("%s failed: %s", stage, error.message)
-        steps.fail(stage, error.code, time.perf_counter() - begun)
-        found.failure = error
-        found.stopped = "engine_failed"
-        found.judgements = [judging.by_rule(found.records)]
+    found = Questioned(route)
+    stages: tuple[tuple[str, Callable[[], None]], ...] = (
+        ("route", lambda: _route(asker, found)),
+        ("probes", lambda: _ask_all(asker, found)),
+        ("judge", lambda: _judge(judge, found)),
+    )
+    for name, work in stages:
+        _stage(name, work, found, steps)
+        if found.failure is not None:
+            found.judgements = [judging.by_rule(found.records)]
+            found.stopped = "engine_failed"
+            break
     return found
 
 
-def _ask_all(asker: Asker, sets: Sequence[ProbeSet], found: Questioned) -> None:
-    for group in by_cost(sets):
+def _stage(name: str, work: Callable[[], None], found: Questioned, steps: Steps) -> None:
+    begun = time.perf_counter()
+    try:
+        with steps(name) as failed:
+            work()
+        if failed:
+            found.failure = ModelError("model_failed", "asking failed unexpectedly", hint="-vv")
+    except (EndpointError, ModelError) as error:
+        log.warning("%s failed: %s", name, error.message)
+        steps.fail(name, error.code, time.perf_counter() - begun)
+        found.failure = error
+    if found.failure is not None and not found.records:
+        raise found.failure
+
+
+def _route(asker: Asker, found: Questioned) -> None:
+    if found.route is None:
+        found.route = routing.route(asker)
+
+
+def _ask_all(asker: Asker, found: Questioned) -> None:
+    assert found.route is not None
+    for group in by_cost(found.route.sets):
         for name, probe in group:
             found.records.append(ask_probe(asker, name, probe))
             if _hopeless(found.records):
