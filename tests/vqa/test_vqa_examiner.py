@@ -28,8 +28,9 @@ from vlm_forensics.errors import EndpointError, InputError
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.report import Report
 from vlm_forensics.taxonomy import Artifact, Verdict
-from vlm_forensics.vqa import EndpointEngine, VqaExaminer, probes
-from vlm_forensics.vqa.engines import Engine
+from vlm_forensics.vqa import probes
+from vlm_forensics.vqa.engines import EndpointEngine, Engine
+from vlm_forensics.vqa.examiner import VqaExaminer
 from vlm_forensics.vqa.pictures import picture
 
 SETS = ("people", "tampering")

@@ -13,7 +13,8 @@ from vlm_forensics.endpoint import AnswerError
 from vlm_forensics.errors import ModelError, WeightsError
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.taxonomy import Verdict
-from vlm_forensics.vqa import LocalEngine, VqaExaminer
+from vlm_forensics.vqa.engines import LocalEngine
+from vlm_forensics.vqa.examiner import VqaExaminer
 from vlm_forensics.vqa.pictures import picture
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # PaliGemma's, inside

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from vlm_forensics import backbones, weights
+from vlm_forensics import weights
 from vlm_forensics.endpoint import Access, AnswerError, ChatEndpoint, Usage, message
 from vlm_forensics.errors import ModelError
 from vlm_forensics.image import printable
@@ -166,6 +166,8 @@ class LocalEngine:
         return given.to(self._model.device, dtype=self._model.dtype)
 
     def _turn(self, question: str, *, with_picture: bool) -> str:
+        from vlm_forensics import backbones
+
         content: list[dict[str, str]] = [{"type": "image"}] if with_picture else []
         message = {"role": "user", "content": [*content, {"type": "text", "text": question}]}
         own = getattr(self._processor, "chat_template", None) or self._tokenizer.chat_template

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlm_forensics import backbones
 from vlm_forensics.errors import ModelError
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def load_processor(folder: Path) -> Any:
 
 def _known_processor(folder: Path, config: Any, plain: dict[str, Any]) -> Any:
     from transformers import AutoImageProcessor, AutoTokenizer
+
+    from vlm_forensics import backbones
 
     load: Any = AutoImageProcessor.from_pretrained
     family = backbones.for_config(config)
