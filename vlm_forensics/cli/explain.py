@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlm_forensics.cli import console
-from vlm_forensics.cli.vlm import Folder, Judge, JudgedBy, KeyVariable, Name, Probes, Url, Vlm
+from vlm_forensics.cli.vlm import (
+    Folder,
+    Judge,
+    JudgedBy,
+    KeyVariable,
+    Name,
+    Probes,
+    Timeout,
+    Url,
+    Vlm,
+)
 from vlm_forensics.errors import InputError, VlmfError
 
 if TYPE_CHECKING:
@@ -59,6 +69,25 @@ class Mode(StrEnum):
     VQA = "vqa"
 
 
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        file_okay=False,
+        help="Write JSON, HTML, overlay and mask of each image here, "
+        "named <stem>-<first 8 of sha256>.",
+    ),
+]
+VerboseOption = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help="More on standard error; -vv also tracebacks.",
+    ),
+]
 ModeOption = Annotated[
     Mode, typer.Option(help="A tuned model, questions to a vision-language model, or auto.")
 ]
@@ -118,15 +147,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object; JSON Lines for several images.")
     ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            file_okay=False,
-            help="Write JSON, HTML, overlay and mask of each image here, "
-            "named <stem>-<first 8 of sha256>.",
-        ),
-    ] = None,
+    output: OutputOption = None,
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -153,6 +174,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     key_env: KeyVariable = None,
     probes: Probes = None,
     judge: JudgedBy = Judge.RULE,
+    timeout: Timeout = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     exit_code: Annotated[
         bool,
@@ -161,16 +183,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Only errors on standard error.")
     ] = False,
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "--verbose",
-            "-v",
-            count=True,
-            show_default=False,
-            help="More on standard error; -vv also tracebacks.",
-        ),
-    ] = 0,
+    verbose: VerboseOption = 0,
 ) -> None:
     """Say for each image: real, synthetic, tampered or inconclusive, where, and on what evidence.
 
@@ -179,7 +192,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     """
     console.set_verbosity(verbose, quiet)
     _check_usage(images, mask, html)
-    asked = Vlm(vlm, url, vlm_model, key_env, probes, judge)
+    asked = Vlm(vlm, url, vlm_model, key_env, probes, judge, timeout)
     asked.check(offline=offline)
     _check_mode(mode, asked, no_rationale)
     request = _Request(

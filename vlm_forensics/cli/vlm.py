@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,6 +46,11 @@ JudgedBy = Annotated[
     Judge, typer.Option("--judge", help="The rule alone, or the model beside it, which must agree.")
 ]
 
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", min=0.1, help="For one answer of the endpoint."),
+]
+
 
 @dataclass(frozen=True)
 class Vlm:
@@ -57,11 +62,19 @@ class Vlm:
     key_env: str | None
     probes: str | None
     judge: Judge
+    timeout: float | None
 
     @property
     def given(self) -> bool:
         """There is one to ask."""
         return self.folder is not None or self.url is not None
+
+    @property
+    def sets(self) -> list[str] | None:
+        """Names in `--probes`."""
+        if self.probes is None:
+            return None
+        return [name.strip() for name in self.probes.split(",")]
 
     def check(self, *, offline: bool) -> None:
         """Refuses options that do not go together.
@@ -76,6 +89,8 @@ class Vlm:
             (self.url and offline, "--offline forbids the endpoint of --url"),
             (self.probes is not None and not self.given, "--probes needs --vlm or --url"),
             (self.judge is Judge.VLM and not self.given, "--judge vlm needs --vlm or --url"),
+            (self.timeout and not self.url, "--timeout is for the endpoint of --url"),
+            _unknown(self.sets),
         )
         for wrong, message in problems:
             if wrong:
@@ -85,18 +100,15 @@ class Vlm:
         """Asks it; without one, measures only.
 
         Raises:
-            InputError: unknown_probes.
             EndpointError: endpoint_bad_url, endpoint_no_key.
             WeightsError: a file of the folder is missing, damaged or not safe to load.
             ModelError: the folder holds no model that can be asked.
         """
         from vlm_forensics.vqa.examiner import VqaExaminer
 
-        names = None
-        if self.probes is not None:
-            names = [name.strip() for name in self.probes.split(",") if name.strip()]
         engine = self._engine() if self.given else None
-        return VqaExaminer(engine, sets=names, judge=engine if self.judge is Judge.VLM else None)
+        judge = engine if self.judge is Judge.VLM else None
+        return VqaExaminer(engine, sets=self.sets, judge=judge)
 
     def _engine(self) -> Engine:
         from vlm_forensics.vqa.engines import EndpointEngine, LocalEngine
@@ -107,5 +119,17 @@ class Vlm:
 
         assert self.url is not None
         assert self.name is not None
-        key = read_key(self.key_env) if self.key_env else ""
-        return EndpointEngine(self.url, self.name, Access(key))
+        access = Access(read_key(self.key_env) if self.key_env else "")
+        if self.timeout:
+            access = replace(access, timeout=self.timeout)
+        return EndpointEngine(self.url, self.name, access)
+
+
+def _unknown(sets: list[str] | None) -> tuple[bool, str]:
+    """Whether a set is named that there is not, and what there is."""
+    if sets is None:
+        return False, ""
+    from vlm_forensics.vqa import probes
+
+    known = probes.names()
+    return not set(sets) <= set(known), f"--probes: there are {', '.join(known)}"
