@@ -62,6 +62,19 @@ def test_a_question_about_text_alone_needs_no_picture(folder: Path) -> None:
     assert caught.value.code in {"answer_truncated", "answer_empty"}
 
 
+def test_the_folder_s_own_template_is_used(tmp_path: Path, image: EvidenceImage) -> None:
+    folder = save("llava", tmp_path / "tiny-vlm")
+    own = ("{% for part in messages[0]['content'] %}{% if part['type'] == 'image' %}<image>"
+           "{% else %}[[{{ part['text'] }}]]{% endif %}{% endfor %}")  # fmt: skip
+    (folder / "chat_template.jinja").write_text(own)
+    engine = LocalEngine.load(folder)
+    assert engine._turn("Real?", with_picture=True) == "<image>[[Real?]]"
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")  # of a text model
+    plain = LocalEngine.load(folder)
+    assert plain._turn("Real?", with_picture=True).startswith("USER: <image>")
+    assert plain._inputs("Real?", picture(image))["pixel_values"].numel() > 0
+
+
 def test_what_cannot_be_loaded_is_a_typed_error(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         LocalEngine.load(tmp_path / "none")

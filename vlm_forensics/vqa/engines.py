@@ -170,9 +170,16 @@ class LocalEngine:
 
         content: list[dict[str, str]] = [{"type": "image"}] if with_picture else []
         message = {"role": "user", "content": [*content, {"type": "text", "text": question}]}
-        own = getattr(self._processor, "chat_template", None) or self._tokenizer.chat_template
+        template = self._template or backbones.for_config(self._model.config).chat_template
         turn = self._tokenizer.apply_chat_template(
-            [message], chat_template=own or backbones.for_config(self._model.config).chat_template,
-            tokenize=False, add_generation_prompt=True,
-        )  # fmt: skip
+            [message], chat_template=template, tokenize=False, add_generation_prompt=True
+        )
         return str(turn)
+
+    @property
+    def _template(self) -> str | None:
+        """The folder's own template; None if it has none that shows pictures."""
+        own = getattr(self._processor, "chat_template", None) or self._tokenizer.chat_template
+        if isinstance(own, dict):
+            own = own.get("default")
+        return own if isinstance(own, str) and "image" in own else None
