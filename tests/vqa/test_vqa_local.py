@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_families import BUILDERS
-from vqa_models import save
+from vqa_models import save, save_parrot
+from vqa_server import NOTHING, SIGN
 
 from vlm_forensics.endpoint import AnswerError
 from vlm_forensics.errors import ModelError, WeightsError
@@ -60,6 +61,22 @@ def test_a_question_about_text_alone_needs_no_picture(folder: Path) -> None:
     with pytest.raises(AnswerError) as caught:
         engine.answer("Decide.", None)
     assert caught.value.code in {"answer_truncated", "answer_empty"}
+
+
+@pytest.mark.parametrize(("answer", "sets", "verdict"), [
+    (NOTHING, ("people", "tampering"), Verdict.REAL),
+    (SIGN, ("people",), Verdict.SYNTHETIC),
+    (SIGN, ("people", "tampering"), Verdict.INCONCLUSIVE),
+])  # fmt: skip
+def test_answers_of_a_local_model_become_a_verdict(
+    tmp_path: Path, image: EvidenceImage, answer: str, sets: tuple[str], verdict: Verdict
+) -> None:
+    engine = LocalEngine.load(save_parrot(answer, tmp_path / "parrot"))
+    shown = picture(image)
+    assert engine.answer("Is it real?", shown) == engine.answer("Decide.", None) == answer
+    assert engine.usage.output == 4  # each time the answer and the end
+    report = VqaExaminer(engine, sets=sets).examine(image).report
+    assert (report.verdict, report.parse_status) == (verdict, "ok")
 
 
 def test_the_folder_s_own_template_is_used(tmp_path: Path, image: EvidenceImage) -> None:

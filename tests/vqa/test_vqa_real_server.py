@@ -1,4 +1,4 @@
-"""The real server of transformers, with a tiny random model; without its extra this is skipped."""
+"""The real server of transformers, with tiny models; without its extra this is skipped."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from vqa_models import save
+from vqa_models import save, save_parrot
+from vqa_server import NOTHING
 
+from vlm_forensics.backbones.llava import FAMILY
 from vlm_forensics.endpoint import Access
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.taxonomy import Verdict
@@ -30,24 +32,20 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """URL of the running server, and the model as it names it."""
+def served() -> Iterator[str]:
+    """URL of the running server, which loads the folder that a request names."""
     from transformers.utils.import_utils import is_serve_available
-
-    from vlm_forensics.backbones.llava import FAMILY
 
     if not is_serve_available():
         pytest.skip("pip install 'transformers[serving]'")
-    folder = save("llava", tmp_path_factory.mktemp("served") / "tiny-vlm")
-    (folder / "chat_template.jinja").write_text(FAMILY.chat_template)
     port = free_port()
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder),
+    command = [str(Path(sys.executable).with_name("transformers")), "serve",
                "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]  # fmt: skip
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}/health", process)
-            yield f"http://127.0.0.1:{port}/v1", str(folder)
+            yield f"http://127.0.0.1:{port}/v1"
         finally:
             process.terminate()
 
@@ -64,9 +62,12 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     pytest.fail("the server did not start")
 
 
-def test_a_real_server_answers_probes(served: tuple[str, str], image: EvidenceImage) -> None:
-    url, model = served
-    engine = EndpointEngine(url, model, Access(retries=0), max_tokens=8)
+def test_babble_of_a_real_server_is_inconclusive(
+    served: str, image: EvidenceImage, tmp_path: Path
+) -> None:
+    folder = save("llava", tmp_path / "tiny-vlm")
+    (folder / "chat_template.jinja").write_text(FAMILY.chat_template)
+    engine = EndpointEngine(served, str(folder), Access(retries=0), max_tokens=8)
     report = VqaExaminer(engine).examine(image).report
     assert report.verdict is Verdict.INCONCLUSIVE
     assert [reason.code for reason in report.reasons] == ["unparsed"]
@@ -75,3 +76,14 @@ def test_a_real_server_answers_probes(served: tuple[str, str], image: EvidenceIm
     assert {a.why for p in report.vqa.probes for a in p.answers} == {"answer_truncated"}
     assert report.vqa.output_tokens == 5 * 8  # the router and four probes
     assert report.vqa.uncounted == 0
+
+
+def test_answers_of_a_real_server_become_a_verdict(
+    served: str, image: EvidenceImage, tmp_path: Path
+) -> None:
+    folder = save_parrot(NOTHING, tmp_path / "parrot")
+    engine = EndpointEngine(served, str(folder), Access(retries=0))
+    report = VqaExaminer(engine, sets=["people", "tampering"]).examine(image).report
+    assert (report.verdict, report.parse_status) == (Verdict.REAL, "ok")
+    assert report.vqa is not None
+    assert report.vqa.stopped == "settled"

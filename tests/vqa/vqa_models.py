@@ -37,6 +37,40 @@ def save(family: str, folder: Path) -> Path:
     return folder
 
 
+def save_parrot(answer: str, folder: Path) -> Path:
+    """A LLaVA that says one thing, whatever it is asked: weights set by hand, nothing trained.
+
+    The answer is one token. Without its layers the model maps each token to the next: every token
+    to the answer, and the answer to the end.
+    """
+    import torch
+    from tiny_families import BUILDERS, processor_of
+    from transformers import AutoModelForImageTextToText
+
+    from vlm_forensics.backbones.llava import FAMILY
+
+    processor, image = processor_of("llava")
+    processor.tokenizer.add_tokens([answer])
+    config: Any = BUILDERS["llava"]()
+    _widen(config, len(processor.tokenizer), image)
+    config.tie_word_embeddings = config.text_config.tie_word_embeddings = False
+    model: Any = AutoModelForImageTextToText.from_config(config)
+    said, end = len(processor.tokenizer) - 1, processor.tokenizer.eos_token_id
+    with torch.no_grad():
+        for layer in model.model.language_model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        for part in (*model.model.multi_modal_projector.parameters(),
+                     model.get_input_embeddings().weight, model.lm_head.weight):  # fmt: skip
+            part.zero_()
+        model.get_input_embeddings().weight[:, 0] = model.lm_head.weight[said, 0] = 1
+        model.get_input_embeddings().weight[said] = model.lm_head.weight[end] = torch.eye(32)[1]
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(FAMILY.chat_template)
+    return folder
+
+
 def _widen(config: Any, vocabulary: int, image: int) -> None:
     """The processor's extra tokens need rows, and its image token is the one looked for."""
     config.get_text_config().vocab_size = vocabulary
