@@ -125,7 +125,7 @@ def test_a_model_that_fails_on_an_image_leaves_with_4(vlmf, folder, detector, mo
 def test_missing_weights_stop_everything_with_4(vlmf, folder, monkeypatch, detector):
     monkeypatch.setattr(detector, "broken", True)
     paths = [picture(folder / f"{i}.png") for i in range(2)]
-    code, out, err = vlmf("explain", *paths)
+    code, out, err = vlmf("explain", *paths, "--mode", "model")
     assert (code, out) == (4, "")
     assert err == "error[weights_missing] the weights are not here\nhint: fetch them\n"
 

@@ -24,7 +24,7 @@ LAYERS = (
     {"model", "backbones"},
     {"adapters", "assembly", "consistency", "detector", "collate", "engine", "fusion",
      "light_engine", "limits", "probe", "probe_engine", "rationale", "seeing", "training_free",
-     "wrapping"},
+     "vqa", "wrapping"},
     {"checking", "evaluation", "exporting", "ui", "fitting", "tuning"},
     {"cli"},
 )  # fmt: skip

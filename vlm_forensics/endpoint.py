@@ -45,7 +45,7 @@ _CONNECT_TRIES = 2
 _RETRIED = (408, 429, 500, 502, 503, 504)
 _HINTS = {
     "endpoint_unauthorized": "check the key in the variable that --key-env names",
-    "endpoint_not_found": "check --url, which usually ends in /v1, and --model",
+    "endpoint_not_found": "check --url, which usually ends in /v1, and the name of the model",
     "endpoint_rate_limited": "wait, or ask more slowly with --rate and --jobs",
     "endpoint_unreachable": "check --url and that the server runs",
     "endpoint_timeout": "give a longer --timeout, or fewer --jobs",

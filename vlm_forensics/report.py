@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vlm_forensics.taxonomy import Artifact, Strength, Verdict
 
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "1.1"
 
 
 class _Part(BaseModel):
@@ -80,7 +80,7 @@ class Evidence(_Part):
     id: str
     """`e1`, `e2` …"""
     source: str
-    """`feature:<name>`, `model:<part>`, `training_free:<score>` or `provenance`."""
+    """`feature:<name>`, `model:<part>`, `vlm:<probe>`, `training_free:<score>` or `provenance`."""
     text: str
     """One sentence with the measured number in it."""
     value: float | None = None
@@ -169,10 +169,91 @@ class Step(_Part):
     message: str = ""
 
 
+class RunMode(_Part):
+    """Which way the verdict came about, and why that one."""
+
+    asked: Literal["auto", "model", "vqa"] = "model"
+    ran: Literal["model", "vqa", "measurements"] = "model"
+    """A tuned model; questions to a vision-language model; low-level features alone."""
+    why: str = ""
+
+
+class VlmAnswer(_Part):
+    """One answer of a vision-language model to one wording of a probe: the text of a stranger."""
+
+    wording: str
+    """`plain`, `paraphrase_1` …; `assume_real` and `assume_forged` for opposed hypotheses."""
+    status: Literal["ok", "repaired", "unparsed"]
+    artifact: Literal["present", "absent", "cannot_tell"] | None
+    """None when unparsed: it is never guessed."""
+    confidence: float | None = Field(ge=0, le=1)
+    """As the model states it; uncalibrated."""
+    where: str = ""
+    quote: str = ""
+    """What the model says it sees."""
+    text: str = ""
+    """The whole answer without control characters, cut to 2000 characters."""
+    why: str = ""
+    """Why it is unparsed, or what was repaired."""
+    cached: bool = False
+
+
+class ProbeRecord(_Part):
+    """What became of one probe."""
+
+    id: str
+    """`<set>.<probe>`."""
+    artifact: Artifact
+    """What a present sign speaks for."""
+    state: Literal["present", "absent", "cannot_tell", "disputed", "unparsed"]
+    """`present` and `absent` only where all wordings and the opposed hypothesis agree."""
+    confidence: float | None = Field(ge=0, le=1)
+    """The lowest of its answers; None when undecided."""
+    answers: tuple[VlmAnswer, ...]
+
+
+class Judgement(_Part):
+    """What one judge makes of all probes."""
+
+    by: Literal["rule", "vlm"]
+    verdict: Verdict
+    probes: tuple[str, ...] = ()
+    """Ids of the probes that carried it."""
+    status: Literal["ok", "repaired", "unparsed"] = "ok"
+    code: str = ""
+    """Why it is inconclusive, stable name; empty otherwise."""
+    why: str = ""
+    text: str = ""
+    """What a language model wrote as judge, as `VlmAnswer.text`."""
+
+
+class Vqa(_Part):
+    """The record of the training-free mode: everything that was asked and answered."""
+
+    engine: str
+    judge: str
+    """`rule`, or the engine that judges beside the rule."""
+    sets: tuple[str, ...]
+    """Probe sets that were asked."""
+    chosen_by: Literal["user", "router", "fallback"]
+    """`fallback`: the router's answer could not be read, so the sets that fit any picture."""
+    probes: tuple[ProbeRecord, ...]
+    stopped: Literal["settled", "asked_all", "unreadable", "engine_failed"]
+    """Why no more was asked."""
+    judgements: tuple[Judgement, ...]
+    unparsed: int = Field(ge=0)
+    """Answers that could not be read, of all answers."""
+    input_tokens: int = Field(ge=0)
+    """Of this run; cached answers cost none."""
+    output_tokens: int = Field(ge=0)
+    uncounted: int = Field(ge=0)
+    """Answers whose tokens the engine did not count."""
+
+
 class Report(_Part):
     """The answer for one image."""
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    schema_version: Literal["1.1"] = SCHEMA_VERSION
     image: ImageFacts
     verdict: Verdict
     reasons: tuple[Notice, ...] = ()
@@ -196,6 +277,9 @@ class Report(_Part):
     model: ModelRecord
     steps: tuple[Step, ...]
     parse_status: Literal["ok", "repaired", "unparsed", "not_asked"]
+    mode: RunMode = RunMode()
+    vqa: Vqa | None = None
+    """Only of the training-free mode with a vision-language model."""
     created: str
     """UTC time, ISO 8601."""
 
@@ -214,11 +298,14 @@ class Report(_Part):
 
     def sentence(self) -> str:
         """One sentence to copy into a message."""
-        if self.verdict is Verdict.INCONCLUSIVE or self.probability is None:
+        if self.verdict is Verdict.INCONCLUSIVE:
             why = "; ".join(reason.message for reason in self.reasons) or "no reason recorded"
             return f"{self.image.name}: inconclusive ({why})"
+        strength = self.strength or "uncalibrated"
         evidence = "no evidence of forgery found" if self.verdict is Verdict.REAL else (
-            f"{self.strength} evidence that the image is {self.verdict}")  # fmt: skip
+            f"{strength} evidence that the image is {self.verdict}")  # fmt: skip
+        if self.probability is None:
+            return f"{self.image.name}: {evidence} (no calibrated probability, {self.model.id})"
         return (f"{self.image.name}: {evidence} (calibrated probability of forgery "
                 f"{self.probability:.0%}, model {self.model.id})")  # fmt: skip
 

@@ -54,6 +54,16 @@ class Steps:
         status: Literal["ok", "failed"] = "failed" if failure else "ok"
         self._done.append(Step(name=name, status=status, seconds=seconds, message=message))
 
+    def fail(self, name: str, why: str, seconds: float) -> None:
+        """Records a stage that a typed error ended, after which the run goes on all the same.
+
+        Args:
+            name: of the stage.
+            why: code of the error.
+            seconds: it took.
+        """
+        self._done.append(Step(name=name, status="failed", seconds=round(seconds, 3), message=why))
+
     def skip(self, name: str, why: str) -> None:
         """Records that the stage was left out."""
         self._done.append(Step(name=name, status="skipped", seconds=0.0, message=why))

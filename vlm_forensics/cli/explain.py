@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlm_forensics.cli import console
+from vlm_forensics.cli.vlm import (
+    Folder,
+    Judge,
+    JudgedBy,
+    KeyVariable,
+    Name,
+    Probes,
+    Timeout,
+    Url,
+    Vlm,
+)
 from vlm_forensics.errors import InputError, VlmfError
 
 if TYPE_CHECKING:
@@ -21,8 +33,16 @@ if TYPE_CHECKING:
 
     from vlm_forensics.detector import Detector, Examination
     from vlm_forensics.image import EvidenceImage
+    from vlm_forensics.vqa.choosing import Chosen
 
 EPILOG = """\b
+--mode auto takes the tuned model (--model); where the built-in one is not here
+and cannot be fetched, it asks the vision-language model that --vlm or --url
+names; without one it measures only, and the verdict is inconclusive. The
+report says which ran and why. --mode vqa sends the picture, small and without
+metadata, to the endpoint that --url names.
+
+\b
 Several images: one that fails is named on standard error (with --json also as
 an object {"error": ...} on its line), the others go on, and the exit code is 3
 (4 if a model failed). A single image leaves with its error's own code.
@@ -33,17 +53,55 @@ Examples:
   vlmf explain *.jpg --json > reports.jsonl
   vlmf explain photo.jpg --html report.html --mask mask.png
   cat photo.jpg | vlmf explain - --no-rationale --json
+  vlmf explain photo.jpg --mode vqa --url http://localhost:8000/v1 \\
+      --vlm-model Qwen/Qwen2.5-VL-7B-Instruct
+  vlmf explain photo.jpg --mode vqa --vlm folder-of-a-model --probes faces,scene
   vlmf explain upload.png --quiet --exit-code || echo "look at this one"
 """
 
 FORGED_EXIT = 10
+_DEFAULT_MODEL = "vlmf-mini"
+
+
+class Mode(StrEnum):
+    """Which way images are examined."""
+
+    AUTO = "auto"
+    MODEL = "model"
+    VQA = "vqa"
+
+
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        file_okay=False,
+        help="Write JSON, HTML, overlay and mask of each image here, "
+        "named <stem>-<first 8 of sha256>.",
+    ),
+]
+VerboseOption = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help="More on standard error; -vv also tracebacks.",
+    ),
+]
+ModeOption = Annotated[
+    Mode, typer.Option(help="A tuned model, questions to a vision-language model, or auto.")
+]
 
 
 @dataclass
 class _Request:
     """What the user asked for."""
 
+    mode: Mode
     model: str
+    vlm: Vlm
     rationale: bool
     offline: bool
     as_json: bool
@@ -63,15 +121,32 @@ class _Request:
             pool.shutdown(wait=False)
 
     @cached_property
-    def detector(self) -> Detector:
-        """The model, which is loaded once."""
+    def examiner(self) -> Chosen:
+        """A tuned model is loaded in the background while the first image is decoded.
+
+        What does not even look like an image is refused before and costs no loading time.
+        """
+        from vlm_forensics.vqa.choosing import Wish, choose
+
+        chosen = choose(Wish(
+            self.mode.value, named=self.model != _DEFAULT_MODEL, model=self._tuned,
+            vqa=self.vlm.examiner, engine=self.vlm.given,
+        ))  # fmt: skip
+        if self.mode is Mode.AUTO and chosen.mode.ran != "model":
+            console.note(f"{chosen.mode.ran}: {chosen.mode.why}")
+        elif self.mode is Mode.AUTO and self.vlm.given:
+            console.note("the tuned model answers; --mode vqa asks the vision-language model")
+        return chosen
+
+    def _tuned(self) -> Detector:
         return (self.early and self.early.result()) or self._load()
 
     def _load_what_is_here(self) -> Detector | None:
         """Nothing is fetched for a file that may turn out not to be an image."""
         from vlm_forensics import assembly
 
-        return self._load() if assembly.at_hand(self.model) else None
+        wanted = self.mode is not Mode.VQA and assembly.at_hand(self.model)
+        return self._load() if wanted else None
 
     def _load(self) -> Detector:
         from vlm_forensics.detector import Detector
@@ -94,15 +169,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object; JSON Lines for several images.")
     ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            file_okay=False,
-            help="Write JSON, HTML, overlay and mask of each image here, "
-            "named <stem>-<first 8 of sha256>.",
-        ),
-    ] = None,
+    output: OutputOption = None,
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -121,7 +188,15 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     ] = False,
     model: Annotated[
         str, typer.Option(envvar="VLMF_MODEL", help="Name or folder of the model.")
-    ] = "vlmf-mini",
+    ] = _DEFAULT_MODEL,
+    mode: ModeOption = Mode.AUTO,
+    vlm: Folder = None,
+    url: Url = None,
+    vlm_model: Name = None,
+    key_env: KeyVariable = None,
+    probes: Probes = None,
+    judge: JudgedBy = Judge.RULE,
+    timeout: Timeout = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     exit_code: Annotated[
         bool,
@@ -130,16 +205,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Only errors on standard error.")
     ] = False,
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "--verbose",
-            "-v",
-            count=True,
-            show_default=False,
-            help="More on standard error; -vv also tracebacks.",
-        ),
-    ] = 0,
+    verbose: VerboseOption = 0,
 ) -> None:
     """Say for each image: real, synthetic, tampered or inconclusive, where, and on what evidence.
 
@@ -148,8 +214,11 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     """
     console.set_verbosity(verbose, quiet)
     _check_usage(images, mask, html)
+    asked = Vlm(vlm, url, vlm_model, key_env, probes, judge, timeout)
+    asked.check(offline=offline)
+    _check_mode(mode, asked, no_rationale)
     request = _Request(
-        model, not no_rationale, offline, as_json, len(images) == 1, output, mask, html
+        mode, model, asked, not no_rationale, offline, as_json, len(images) == 1, output, mask, html
     )
     tally = _Tally()
     with _progress(len(images), quiet) as advance:
@@ -167,6 +236,13 @@ def _check_usage(images: list[str], mask: Path | None, html: Path | None) -> Non
         raise typer.BadParameter("--mask and --html take one image; use --output DIR for several")
     if images.count("-") > 1:
         raise typer.BadParameter("standard input (-) can be read only once")
+
+
+def _check_mode(mode: Mode, vlm: Vlm, no_rationale: bool) -> None:
+    if mode is Mode.MODEL and vlm.given:
+        raise typer.BadParameter("--mode model asks no vision-language model; leave it out")
+    if mode is Mode.VQA and no_rationale:
+        raise typer.BadParameter("--no-rationale is for the tuned model; --mode vqa only asks")
 
 
 @contextmanager
@@ -195,9 +271,9 @@ def _one(name: str, request: _Request, tally: _Tally) -> None:
     except InputError as error:  # any other error concerns every image: let it through
         _record(error, shown, request, tally)
         return
-    detector = request.detector
+    examiner = request.examiner
     try:
-        examination = detector.examine(image)
+        examination = examiner.examine(image)
         _deliver(examination, request)
     except VlmfError as error:
         if error.code == "output_unwritable":

@@ -12,7 +12,7 @@ from vlm_forensics.errors import InputError
 
 if TYPE_CHECKING:
     from vlm_forensics.image import EvidenceImage
-    from vlm_forensics.report import Mask, Report
+    from vlm_forensics.report import Mask, Report, Vqa
 
 EPILOG = """\b
 Exit codes: 0 every check holds; 3 (code bad_report) the file is not a report
@@ -54,7 +54,8 @@ def verify(
     """Check a report against its image: schema, file facts, model files, and a new run.
 
     Verdict and model files must be equal, the probability may differ by 0.01, and the masks must
-    overlap with an intersection over union of at least 0.98.
+    overlap with an intersection over union of at least 0.98. Of a report of --mode vqa the verdict
+    is derived again from the recorded answers; nobody is asked anew.
     """
     from vlm_forensics.image import EvidenceImage
 
@@ -62,7 +63,9 @@ def verify(
     evidence = EvidenceImage.open(image)
     checks = [Check("schema", True, written.schema_version, written.schema_version)]
     checks += compare_file(written, evidence)
-    if not no_rerun:
+    if written.vqa is not None:
+        checks += compare_answers(written, written.vqa)
+    elif not no_rerun:
         checks += compare_run(written, _again(written, evidence, model, offline))
     _print(checks)
     failed = [check.name for check in checks if not check.holds]
@@ -92,6 +95,25 @@ def compare_run(old: Report, new: Report) -> list[Check]:
             _mask(old.mask, new.mask)]  # fmt: skip
 
 
+def compare_answers(report: Report, vqa: Vqa) -> list[Check]:
+    """Do the verdict and the states of all probes follow from the recorded answers?"""
+    from vlm_forensics.taxonomy import Verdict
+    from vlm_forensics.vqa import judging
+    from vlm_forensics.vqa.aggregation import state_of
+
+    states = [state_of(probe.answers) for probe in vqa.probes]
+    rule = judging.by_rule(vqa.probes)
+    decided = judging.decide([rule, *vqa.judgements[1:]]).verdict
+    if vqa.stopped == "engine_failed":
+        decided = Verdict.INCONCLUSIVE
+    wrong = [p.id for p, state in zip(vqa.probes, states, strict=True) if p.state != state]
+    return [
+        _equal("states of probes", "none differs", ", ".join(wrong) or "none differs"),
+        _equal("verdict of the rule", vqa.judgements[0].verdict, rule.verdict),
+        _equal("verdict", report.verdict, decided),
+    ]
+
+
 def _read(path: Path) -> Report:
     from pydantic import ValidationError
 
@@ -116,6 +138,10 @@ def _read(path: Path) -> Report:
 
 
 def _again(report: Report, image: EvidenceImage, model: str | None, offline: bool) -> Report:
+    if report.mode.ran == "measurements":
+        from vlm_forensics.vqa.examiner import VqaExaminer
+
+        return VqaExaminer(None).examine(image).report
     from vlm_forensics.detector import Detector
 
     # A run that was not asked for a rationale is repeated without one.

@@ -48,6 +48,7 @@ def page(examination: Examination) -> str:
         _probabilities(report),
         _why(report),
         "</div>\n</div>",
+        _asked(report),
         _evidence_table(report),
         _provenance(report),
         _record(report),
@@ -88,6 +89,7 @@ def _header(report: Report) -> str:
         f'<p class="soft">{_text(facts.name)} · {_text(facts.format)} · '
         f"{facts.width} &times; {facts.height} pixels · {facts.bytes:,} bytes<br>"
         f'<span class="mono">sha256 {facts.sha256}</span></p>\n'
+        f'<p class="soft">{_text(wording.mode_line(report))}</p>\n'
         f'<p class="caveat">{wording.CAVEAT}</p>\n</header>'
     )
 
@@ -203,7 +205,7 @@ def _evidence_table(report: Report) -> str:
     rows = "".join(
         f'<tr><th scope="row">{_text(item.id)}</th><td>{_text(item.source)}</td>'
         f'<td>{_text(item.text)}</td><td class="number">{_value(item)}</td>'
-        f"<td>{'unusual' if item.unusual else 'usual'}</td>"
+        f"<td>{_range(item)}</td>"
         f"<td>{_text(item.region or 'whole image')}</td></tr>"
         for item in report.evidence
     )
@@ -215,6 +217,35 @@ def _evidence_table(report: Report) -> str:
         "<section><h2>Evidence measured on this image</h2>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="Evidence table">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _range(item: Evidence) -> str:
+    if item.source.startswith("vlm:"):
+        return "said, not measured"
+    return "unusual" if item.unusual else "usual"
+
+
+def _asked(report: Report) -> str:
+    if report.vqa is None:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row">{_text(probe.id)}</th><td>{_text(probe.state.replace("_", " "))}</td>'
+        f"<td>{_text(answer.wording.replace('_', ' '))}</td><td>{_text(answer.status)}</td>"
+        f"<td>{_text(answer.text or answer.why)}</td></tr>"
+        for probe in report.vqa.probes
+        for answer in probe.answers
+    )
+    head = "".join(
+        f'<th scope="col">{name}</th>'
+        for name in ("Sign", "Outcome", "Asked", "Answer", "Verbatim")
+    )
+    return (
+        "<section><h2>What was asked and answered</h2>"
+        f"<p>{_text(wording.asked_line(report.vqa))}</p>"
+        "<details><summary>Every answer</summary>"
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        "</div></details></section>"
     )
 
 

@@ -27,6 +27,7 @@ def summary(report: Report) -> RenderableType:
         *_verdict(report),
         *_section("Why", _why(report)),
         *_section("Claims", _claims(report)),
+        *_section("Asked", _asked(report)),
         *_section("Also measured", _also(report)),
         *_section("Limits", _notices(report)),
         *_section("Metadata, beside the verdict and no part of it",
@@ -49,6 +50,7 @@ def _verdict(report: Report) -> Iterator[Text]:
         f"{wording.clean(facts.name)} · {wording.clean(facts.format)} "
         f"{facts.width}x{facts.height} · sha256 {facts.sha256[:12]}…"
     )
+    yield Text(wording.mode_line(report))
     yield Text(_probabilities(report))
     yield Text(wording.MEANING[report.verdict])
 
@@ -103,8 +105,18 @@ def _evidence(item: Evidence) -> Text:
     )
 
 
+def _asked(report: Report) -> Iterator[Text]:
+    if report.vqa is None:
+        return
+    yield Text(wording.asked_line(report.vqa))
+    doubtful = {f"vlm:{p.id}" for p in report.vqa.probes if p.state in {"present", "disputed"}}
+    for item in wording.loose_evidence(report):
+        if item.source in doubtful:
+            yield _evidence(item)
+
+
 def _also(report: Report) -> Iterator[Text]:
-    loose = wording.loose_evidence(report)
+    loose = [e for e in wording.loose_evidence(report) if not e.source.startswith("vlm:")]
     for item in loose:
         if item.unusual:
             yield _evidence(item)

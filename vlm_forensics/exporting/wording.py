@@ -6,8 +6,10 @@ image must not be able to move the cursor, colour text or forge a line.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from vlm_forensics.image import printable
-from vlm_forensics.report import Claim, Evidence, ModelRecord, Provenance, Region, Report
+from vlm_forensics.report import Claim, Evidence, ModelRecord, Provenance, Region, Report, Vqa
 from vlm_forensics.taxonomy import Verdict
 
 CAVEAT = (
@@ -87,6 +89,30 @@ def provenance_lines(provenance: Provenance) -> list[str]:
     lines = [f"{name}: {clean(value)}" for name, value in facts.items() if value]
     return [*(lines or ["Metadata without camera, software or date."]),
             "Anyone can write or remove these fields."]  # fmt: skip
+
+
+_MODES = {
+    "model": "a tuned model",
+    "vqa": "questions to a vision-language model that was not tuned for this",
+    "measurements": "low-level measurements alone",
+}
+
+
+def mode_line(report: Report) -> str:
+    """What examined the image, and why that."""
+    why = f" ({clean(report.mode.why)})" if report.mode.why else ""
+    return f"Examined by {_MODES[report.mode.ran]}{why}."
+
+
+def asked_line(vqa: Vqa) -> str:
+    """How many signs were looked for, and what became of the questions."""
+    states = Counter(probe.state for probe in vqa.probes)
+    counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in sorted(states.items()))
+    total = sum(len(probe.answers) for probe in vqa.probes)
+    return (
+        f"{len(vqa.probes)} signs looked for ({', '.join(vqa.sets)}): {counts}; "
+        f"{vqa.unparsed} of {total} answers could not be read"
+    )
 
 
 def model_line(model: ModelRecord) -> str:

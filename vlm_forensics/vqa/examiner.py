@@ -1,0 +1,174 @@
+"""`VqaExaminer`: an image in, a checked report out, with no model that was tuned for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Literal
+
+from vlm_forensics import metadata, prompts
+from vlm_forensics.detector import NO_PROMPT, Examination
+from vlm_forensics.endpoint import Usage
+from vlm_forensics.features import measure_all
+from vlm_forensics.features.base import Measurement
+from vlm_forensics.image import EvidenceImage
+from vlm_forensics.limits import limits
+from vlm_forensics.rationale import rationale
+from vlm_forensics.report import Evidence, ModelRecord, Notice, Report, RunMode
+from vlm_forensics.steps import Steps
+from vlm_forensics.taxonomy import Verdict
+from vlm_forensics.vqa import aggregation, judging, observations, routing
+from vlm_forensics.vqa.asking import Asker
+from vlm_forensics.vqa.engines import Engine
+from vlm_forensics.vqa.judging import Decision
+from vlm_forensics.vqa.pictures import Picture, picture
+from vlm_forensics.vqa.questioning import Questioned, question
+
+_MEASURED_ID = "measurements"
+_CARRIED_OVER = frozenset({"tiny", "heavy_compression", "grayscale"})
+"""Limits of the file that hold whatever examines it."""
+_UNCALIBRATED = Notice(
+    code="uncalibrated",
+    message="The verdict is counted from answers of a general vision-language model, which often "
+    "sees signs that are not there. No probability can be given, and no place is marked.",
+)
+_NO_VLM = Notice(
+    code="no_model",
+    message="No model examined this image: there are low-level measurements only, and none of them "
+    "alone shows a forgery.",
+)
+
+
+class VqaExaminer:
+    """Judges images by questions to a vision-language model, or measures them without one.
+
+    Args:
+        engine: what is asked; None measures only, and every verdict is inconclusive.
+        sets: names of probe sets; None lets the engine choose what fits the picture.
+        judge: a language model that must agree with the rule; None for the rule alone.
+
+    Raises:
+        InputError: unknown_probes.
+    """
+
+    def __init__(
+        self, engine: Engine | None, *, sets: Sequence[str] | None = None,
+        judge: Engine | None = None,
+    ) -> None:  # fmt: skip
+        self._engine, self._judge = engine, judge
+        self._route = None if sets is None else routing.named(sets)
+
+    def examine(self, image: EvidenceImage) -> Examination:
+        """The report on one image; nothing is marked in it.
+
+        Raises:
+            EndpointError: the endpoint cannot be asked at all.
+            ModelError: the model cannot be asked at all.
+        """
+        steps = Steps()
+        with steps("features"):
+            measurements = measure_all(image)
+        if self._engine is None:
+            report = self._measured(image, measurements, steps)
+        else:
+            report = self._questioned(self._engine, image, measurements, steps)
+        return Examination(image, report, None)
+
+    def _measured(
+        self, image: EvidenceImage, measurements: Mapping[str, Measurement], steps: Steps
+    ) -> Report:
+        observed = observations.numbered(observations.without_model(image, measurements))
+        nothing = Decision(Verdict.INCONCLUSIVE, (_NO_VLM,), ())
+        return _report(
+            image, nothing, observed, Questioned(), steps, _limits(image, measurements, None),
+            _record(_MEASURED_ID, None, {}),
+        )  # fmt: skip
+
+    def _questioned(
+        self, engine: Engine, image: EvidenceImage, measurements: Mapping[str, Measurement],
+        steps: Steps,
+    ) -> Report:  # fmt: skip
+        shown, before = picture(image), self._spent()
+        judge = Asker(self._judge, shown, image.sha256) if self._judge else None
+        found = question(Asker(engine, shown, image.sha256), self._route, judge, steps)
+        rows = (*observations.of_probes(found.records),
+                *observations.without_model(image, measurements))  # fmt: skip
+        report = _report(
+            image, _decided(found), observations.numbered(rows), found, steps,
+            _limits(image, measurements, shown), _record(engine.id, engine, _prompts(found)),
+        )  # fmt: skip
+        used = Usage(*(new - old for new, old in zip(self._spent(), before, strict=True)))
+        record = found.as_record(engine.id, self._judge.id if self._judge else "rule", used)
+        return report.model_copy(update={"vqa": record})
+
+    def _spent(self) -> tuple[int, int, int]:
+        """Tokens of all engines so far."""
+        engines = {id(e): e for e in (self._engine, self._judge) if e is not None}
+        used = sum((engine.usage for engine in engines.values()), Usage())
+        return used.input, used.output, used.uncounted
+
+
+def _decided(found: Questioned) -> Decision:
+    if found.failure is None:
+        return judging.decide(found.judgements)
+    message = f"The questions ended early: {found.failure.message}."
+    reason = Notice(code=found.failure.code, message=message)
+    return Decision(Verdict.INCONCLUSIVE, (reason,), ())
+
+
+def _report(
+    image: EvidenceImage, decided: Decision, observed: Sequence[Evidence], found: Questioned,
+    steps: Steps, limits: tuple[Notice, ...], model: ModelRecord,
+) -> Report:  # fmt: skip
+    said = observations.claims(decided.carried_by, found.records, observed)
+    return Report(
+        image=image.facts(), verdict=decided.verdict, reasons=decided.reasons,
+        score=judging.score(found.records), probability=None, strength=None, classes={},
+        rationale=rationale(decided.verdict, said, (), None, observed), evidence=tuple(observed),
+        regions=(), mask=None, consistency=None, provenance=metadata.read(image), limits=limits,
+        model=model, steps=steps.done, parse_status=_parse_status(found),
+        mode=RunMode(asked="vqa", ran="vqa" if found.records else "measurements"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+
+
+def _parse_status(found: Questioned) -> Literal["ok", "repaired", "unparsed", "not_asked"]:
+    """`unparsed` if no answer was read, `repaired` if not every one is as the schema asks."""
+    statuses = {answer.status for record in found.records for answer in record.answers}
+    if not statuses:
+        return "not_asked"
+    if statuses == {"unparsed"}:
+        return "unparsed"
+    return "ok" if statuses == {"ok"} else "repaired"
+
+
+def _limits(
+    image: EvidenceImage, measurements: Mapping[str, Measurement], shown: Picture | None
+) -> tuple[Notice, ...]:
+    kept = tuple(n for n in limits(image, measurements) if n.code in _CARRIED_OVER)
+    if shown is None:
+        return kept
+    message = f"The model is shown the picture reduced {shown.reduced:.1f} times."
+    reduced = Notice(code="reduced", message=message)
+    return (_UNCALIBRATED, *((reduced,) if shown.reduced > 1 else ()), *kept)
+
+
+def _record(name: str, engine: Engine | None, asked: Mapping[str, str]) -> ModelRecord:
+    return ModelRecord(
+        id=name, digests={**asked, **(engine.digests if engine else {})},
+        prompt=aggregation.ASK if engine else NO_PROMPT, calibration="none",
+        thresholds=dict(judging.THRESHOLDS) if engine else {}, seed=0,
+        dtype=engine.dtype if engine else "none", device=engine.device if engine else "cpu",
+        versions={name: version(name) for name in ("torch", "transformers", "numpy", "pillow")},
+    )  # fmt: skip
+
+
+def _prompts(found: Questioned) -> dict[str, str]:
+    """sha256 of the prompt files that were used, by name."""
+    assert found.route is not None
+    names = list(aggregation.PROMPTS)
+    names += [routing.ROUTER] * (found.route.chosen_by != "user")
+    names += [judging.JUDGE] * (len(found.judgements) > 1)
+    texts = {f"prompts/{name}": prompts.load(name).sha256 for name in names}
+    return texts | {f"prompts/{s.prompt}": s.sha256 for s in found.route.sets}
