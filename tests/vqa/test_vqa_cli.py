@@ -136,6 +136,13 @@ def test_an_endpoint_that_cannot_be_asked_leaves_with_4(vlmf: Run, server: Serve
     assert "hint: " in err
 
 
+def test_fields_of_requests_can_be_replaced(vlmf: Run, server: Server) -> None:
+    extra = '{"max_tokens": null, "max_completion_tokens": 300}'
+    assert vlmf(*asking(server, "--json", "--extra", extra))[0] == 0
+    assert "max_tokens" not in server.requests[0]
+    assert server.requests[0]["max_completion_tokens"] == 300
+
+
 def test_a_failure_midway_is_a_report_with_its_reason(vlmf: Run, server: Server) -> None:
     server.turns = [says("A"), *[says(NOTHING)] * 3, fails(404)]
     code, out, _ = vlmf(*asking(server, "--json"))
@@ -164,6 +171,8 @@ WRONG = [
     ("--probes", "faces"),
     ("--judge", "vlm"),
     ("--timeout", "5"),
+    ("--extra", "{}"),
+    ("--url", "http://x/v1", "--vlm-model", "m", "--extra", "[]"),
     ("--vlm", ".", "--probes", "faces,hands"),
     ("--vlm", ".", "--probes", ","),
     ("--url", "http://x/v1", "--vlm-model", "m", "--offline"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from vqa_contract import check_engine
 from vqa_server import (
     NOTHING,
     SIGN,
@@ -29,7 +30,7 @@ from vlm_forensics.image import EvidenceImage
 from vlm_forensics.report import Report
 from vlm_forensics.taxonomy import Artifact, Verdict
 from vlm_forensics.vqa import probes
-from vlm_forensics.vqa.engines import EndpointEngine, Engine
+from vlm_forensics.vqa.engines import EndpointEngine
 from vlm_forensics.vqa.examiner import VqaExaminer
 from vlm_forensics.vqa.pictures import picture
 
@@ -346,22 +347,10 @@ def test_without_a_model_there_are_measurements_and_no_verdict(image: EvidenceIm
 # --- the contract of engines ---------------------------------------------------------------------
 
 
-def check_engine(engine: Engine, image: EvidenceImage) -> None:
-    assert engine.usage == Usage()
-    text = engine.answer("Is it real?", picture(image))
-    assert isinstance(text, str)
-    assert text.strip()
-    assert engine.usage != Usage()
-    assert engine.id.isprintable()
-    assert engine.device
-    assert engine.dtype
-    assert engine.answer("Decide.", None)
-
-
 def test_the_contract_of_an_endpoint(server: Server, image: EvidenceImage) -> None:
     engine = engine_of(server)
     check_engine(engine, image)
-    assert engine.usage == Usage(1400, 80)
+    assert engine.usage == Usage(2100, 120)
     assert "127.0.0.1" not in engine.id
     assert EndpointEngine("http://elsewhere/v1", "tiny-vlm").id != engine.id
 

@@ -16,6 +16,7 @@ import typer
 
 from vlm_forensics.cli import console
 from vlm_forensics.cli.vlm import (
+    Extra,
     Folder,
     Judge,
     JudgedBy,
@@ -175,6 +176,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     probes: Probes = None,
     judge: JudgedBy = Judge.RULE,
     timeout: Timeout = None,
+    extra: Extra = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     exit_code: Annotated[
         bool,
@@ -192,7 +194,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     """
     console.set_verbosity(verbose, quiet)
     _check_usage(images, mask, html)
-    asked = Vlm(vlm, url, vlm_model, key_env, probes, judge, timeout)
+    asked = Vlm(vlm, url, vlm_model, key_env, probes, judge, timeout, extra)
     asked.check(offline=offline)
     _check_mode(mode, asked, no_rationale)
     request = _Request(

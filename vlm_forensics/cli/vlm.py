@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,6 +52,11 @@ Timeout = Annotated[
     typer.Option("--timeout", metavar="SECONDS", min=0.1, help="For one answer of the endpoint."),
 ]
 
+Extra = Annotated[
+    str | None,
+    typer.Option("--extra", metavar="JSON", help="Fields of its requests to add; null removes."),
+]
+
 
 @dataclass(frozen=True)
 class Vlm:
@@ -63,6 +69,7 @@ class Vlm:
     probes: str | None
     judge: Judge
     timeout: float | None
+    extra: str | None
 
     @property
     def given(self) -> bool:
@@ -90,8 +97,10 @@ class Vlm:
             (self.probes is not None and not self.given, "--probes needs --vlm or --url"),
             (self.judge is Judge.VLM and not self.given, "--judge vlm needs --vlm or --url"),
             (self.timeout and not self.url, "--timeout is for the endpoint of --url"),
+            (self.extra and not self.url, "--extra is for the endpoint of --url"),
             _unknown(self.sets),
         )
+        request_fields(self.extra)
         for wrong, message in problems:
             if wrong:
                 raise typer.BadParameter(message)
@@ -122,7 +131,22 @@ class Vlm:
         access = Access(read_key(self.key_env) if self.key_env else "")
         if self.timeout:
             access = replace(access, timeout=self.timeout)
-        return EndpointEngine(self.url, self.name, access)
+        return EndpointEngine(self.url, self.name, access, request_fields(self.extra))
+
+
+def request_fields(extra: str | None) -> dict[str, Any]:
+    """The JSON object of `--extra`.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    try:
+        fields = json.loads(extra or "{}")
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise typer.BadParameter('give a JSON object, such as {"top_p": 0.9}', param_hint="--extra")
+    return fields
 
 
 def _unknown(sets: list[str] | None) -> tuple[bool, str]:

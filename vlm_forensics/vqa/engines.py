@@ -6,6 +6,7 @@ An engine that cannot go on raises a typed error; an answer that is not whole is
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -57,23 +58,26 @@ class EndpointEngine:
     digests: Mapping[str, str] = {}
 
     def __init__(
-        self, url: str, model: str, access: Access | None = None, *, max_tokens: int = MAX_TOKENS
-    ) -> None:
+        self, url: str, model: str, access: Access | None = None,
+        extra: Mapping[str, Any] | None = None, *, max_tokens: int = MAX_TOKENS,
+    ) -> None:  # fmt: skip
         """Connects to nothing yet.
 
         Args:
             url: up to and including `/v1`.
             model: as the server names it.
             access: key, patience and pace.
+            extra: fields of the request body to add or replace; None removes one.
             max_tokens: longest answer.
 
         Raises:
             EndpointError: endpoint_bad_url.
         """
-        self._chat = ChatEndpoint(url, model, access)
+        self._chat = ChatEndpoint(url, model, access, extra)
         self._max_tokens = max_tokens
         # Two servers may give one name to different models; an address is nobody's business.
-        self.id = f"{printable(model)}@{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+        asked = json.dumps([url, extra or {}], sort_keys=True)
+        self.id = f"{printable(model)}@{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
         self.usage = Usage()
 
     def answer(self, question: str, picture: Picture | None) -> str:
