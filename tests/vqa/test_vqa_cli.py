@@ -145,7 +145,7 @@ def test_fields_of_requests_can_be_replaced(vlmf: Run, server: Server) -> None:
 
 def test_a_failure_midway_is_a_report_with_its_reason(vlmf: Run, server: Server) -> None:
     server.turns = [says("A"), *[says(NOTHING)] * 3, fails(404)]
-    code, out, _ = vlmf(*asking(server, "--json"))
+    code, out, _ = vlmf(*asking(server, "--json", "--jobs", "1"))
     report = Report.from_json(out)
     assert (code, report.verdict) == (0, Verdict.INCONCLUSIVE)
     assert [reason.code for reason in report.reasons] == ["endpoint_not_found"]
@@ -172,6 +172,8 @@ WRONG = [
     ("--judge", "vlm"),
     ("--timeout", "5"),
     ("--extra", "{}"),
+    ("--jobs", "2"),
+    ("--rate", "9"),
     ("--url", "http://x/v1", "--vlm-model", "m", "--extra", "[]"),
     ("--vlm", ".", "--probes", "faces,hands"),
     ("--vlm", ".", "--probes", ","),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,7 +41,8 @@ LIMBS = "Follow each arm and leg", "number of arms and legs fit"
 
 
 def engine_of(server: Server, **access: Any) -> EndpointEngine:
-    quick = {"timeout": 5.0, "retries": 1, "backoff": 0.0}
+    # One question at a time, so that scripted turns meet the questions they are meant for.
+    quick = {"timeout": 5.0, "retries": 1, "backoff": 0.0, "connections": 1}
     return EndpointEngine(server.url, "tiny-vlm", Access(**quick | access))
 
 
@@ -120,6 +122,17 @@ def test_one_sign_is_not_enough(server: Server, image: EvidenceImage) -> None:
     assert report.rationale.claims == ()
     assert report.vqa is not None
     assert report.vqa.stopped == "asked_all"
+
+
+def test_several_questions_at_a_time_give_the_same_report(
+    server: Server, image: EvidenceImage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server.say = sees(*FINGERS)
+    one = examine(server, image)
+    monkeypatch.setenv("VLMF_CACHE", str(tmp_path))
+    several = examine(server, image, access={"connections": 4})
+    assert several.vqa == one.vqa
+    assert several.evidence == one.evidence
 
 
 # --- the router ----------------------------------------------------------------------------------

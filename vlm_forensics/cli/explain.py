@@ -18,11 +18,13 @@ from vlm_forensics.cli import console
 from vlm_forensics.cli.vlm import (
     Extra,
     Folder,
+    Jobs,
     Judge,
     JudgedBy,
     KeyVariable,
     Name,
     Probes,
+    Rate,
     Timeout,
     Url,
     Vlm,
@@ -177,6 +179,8 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     judge: JudgedBy = Judge.RULE,
     timeout: Timeout = None,
     extra: Extra = None,
+    jobs: Jobs = None,
+    rate: Rate = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     exit_code: Annotated[
         bool,
@@ -194,7 +198,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     """
     console.set_verbosity(verbose, quiet)
     _check_usage(images, mask, html)
-    asked = Vlm(vlm, url, vlm_model, key_env, probes, judge, timeout, extra)
+    asked = Vlm(vlm, url, vlm_model, key_env, probes, judge, timeout, extra, jobs, rate)
     asked.check(offline=offline)
     _check_mode(mode, asked, no_rationale)
     request = _Request(

@@ -57,6 +57,13 @@ Extra = Annotated[
     typer.Option("--extra", metavar="JSON", help="Fields of its requests to add; null removes."),
 ]
 
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", min=1, max=64, help="Its requests at a time.  [default: 4]")
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", min=0.01, help="Its requests a minute at most.")
+]
+
 
 @dataclass(frozen=True)
 class Vlm:
@@ -70,6 +77,8 @@ class Vlm:
     judge: Judge
     timeout: float | None
     extra: str | None
+    jobs: int | None
+    rate: float | None
 
     @property
     def given(self) -> bool:
@@ -92,18 +101,24 @@ class Vlm:
         problems = (
             (self.folder and self.url, "--vlm and --url name two models; give one"),
             (bool(self.url) != bool(self.name), "--url and --vlm-model go together"),
-            (self.key_env and not self.url, "--key-env is for the endpoint of --url"),
             (self.url and offline, "--offline forbids the endpoint of --url"),
             (self.probes is not None and not self.given, "--probes needs --vlm or --url"),
             (self.judge is Judge.VLM and not self.given, "--judge vlm needs --vlm or --url"),
-            (self.timeout and not self.url, "--timeout is for the endpoint of --url"),
-            (self.extra and not self.url, "--extra is for the endpoint of --url"),
+            *(
+                (value is not None and not self.url, f"{option} is for the endpoint of --url")
+                for option, value in self._of_endpoints.items()
+            ),
             _unknown(self.sets),
         )
         request_fields(self.extra)
         for wrong, message in problems:
             if wrong:
                 raise typer.BadParameter(message)
+
+    @property
+    def _of_endpoints(self) -> dict[str, object]:
+        return {"--key-env": self.key_env, "--timeout": self.timeout, "--extra": self.extra,
+                "--jobs": self.jobs, "--rate": self.rate}  # fmt: skip
 
     def examiner(self) -> VqaExaminer:
         """Asks it; without one, measures only.
@@ -128,9 +143,9 @@ class Vlm:
 
         assert self.url is not None
         assert self.name is not None
-        access = Access(read_key(self.key_env) if self.key_env else "")
-        if self.timeout:
-            access = replace(access, timeout=self.timeout)
+        access = Access(read_key(self.key_env) if self.key_env else "", per_minute=self.rate)
+        access = replace(access, timeout=self.timeout or access.timeout,
+                         connections=self.jobs or access.connections)  # fmt: skip
         return EndpointEngine(self.url, self.name, access, request_fields(self.extra))
 
 

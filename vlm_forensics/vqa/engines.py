@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -35,6 +36,8 @@ class Engine(Protocol):
     """sha256 of its files; empty where they are not here."""
     usage: Usage
     """Tokens of all answers so far, unusable ones included."""
+    parallel: int
+    """Questions that it takes at a time."""
 
     def answer(self, question: str, picture: Picture | None) -> str:
         """The likeliest answer, whole.
@@ -73,8 +76,11 @@ class EndpointEngine:
         Raises:
             EndpointError: endpoint_bad_url.
         """
+        access = access or Access()
         self._chat = ChatEndpoint(url, model, access, extra)
         self._max_tokens = max_tokens
+        self._counting = threading.Lock()
+        self.parallel = access.connections
         # Two servers may give one name to different models; an address is nobody's business.
         asked = json.dumps([url, extra or {}], sort_keys=True)
         self.id = f"{printable(model)}@{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
@@ -86,14 +92,20 @@ class EndpointEngine:
         try:
             reply = self._chat.ask([message("user", question, image)], max_tokens=self._max_tokens)
         except AnswerError as error:
-            self.usage += error.usage
+            self._count(error.usage)
             raise
-        self.usage += reply.usage
+        self._count(reply.usage)
         return reply.text
+
+    def _count(self, usage: Usage) -> None:
+        with self._counting:
+            self.usage += usage
 
 
 class LocalEngine:
     """A stock image-text model of transformers in a folder of safetensors, on GPU or CPU."""
+
+    parallel = 1
 
     def __init__(
         self, model: PreTrainedModel, processor: Any, name: str, digests: Mapping[str, str],
