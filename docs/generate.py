@@ -1,4 +1,6 @@
-"""Write the generated pages of this folder: `cli.md` and `report.schema.json`.
+"""Write the generated pages: `cli.md`, `report.schema.json`, and tables in two written pages.
+
+In `training_free.md` and the README only what lies between marks is generated.
 
 python docs/generate.py          write them
 python docs/generate.py --check  fail if one is not current
@@ -45,7 +47,36 @@ def schema() -> str:
     return json.dumps(json_schema(), indent=2, sort_keys=True) + "\n"
 
 
-PAGES = {"cli.md": cli_page, "report.schema.json": schema}
+def training_free() -> str:
+    """The page as it is, with the tables of scores and of measured figures renewed."""
+    from vlm_forensics.training_free.measured import Measured, markdown
+    from vlm_forensics.training_free.scores import as_markdown
+
+    figures = markdown(Measured.load())
+    return renewed("training_free.md", {"scores": as_markdown(), "scores measured": figures})
+
+
+def readme() -> str:
+    """The README as it is, with the training-free scores of the test split renewed."""
+    from vlm_forensics.training_free.measured import Measured, markdown
+
+    return renewed("../README.md", {"training-free": markdown(Measured.load(), "test")})
+
+
+def renewed(page: str, tables: dict[str, str]) -> str:
+    """A page with everything between `<!-- NAME -->` and `<!-- end NAME -->` replaced."""
+    text = (HERE / page).read_text(encoding="utf-8")
+    for name, table in tables.items():
+        before, start, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end {name} -->")
+        assert start, f"{page} has no place for {name}"
+        assert end, f"{page} has no end of {name}"
+        text = f"{before}{start}{table}{end}{after}"
+    return text
+
+
+PAGES = {"cli.md": cli_page, "report.schema.json": schema, "training_free.md": training_free,
+         "../README.md": readme}  # fmt: skip
 
 
 def stale() -> list[str]:

@@ -137,6 +137,39 @@ def test_a_refused_image_costs_no_model(vlmf, folder, detector, monkeypatch):
     assert err.startswith("error[not_found]")
 
 
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_what_cannot_be_decoded_says_so_whatever_the_weights(
+    vlmf, folder, detector, monkeypatch, at_hand
+):
+    monkeypatch.setattr("vlm_forensics.assembly.at_hand", lambda _: at_hand)
+    monkeypatch.setattr(detector, "broken", True)
+    path = picture(folder / "cut.png")
+    path.write_bytes(path.read_bytes()[:60])
+    code, out, err = vlmf("explain", path)
+    assert (code, out) == (3, "")
+    assert err.startswith("error[truncated] cut.png")
+
+
+@pytest.mark.parametrize(("at_hand", "codes"), [(True, [0, 3]), (False, [0])])
+def test_loading_starts_early_only_when_nothing_is_fetched(
+    vlmf, folder, detector, monkeypatch, at_hand, codes
+):
+    loads = []
+    monkeypatch.setattr("vlm_forensics.assembly.at_hand", lambda _: at_hand)
+    load = detector.from_pretrained
+    monkeypatch.setattr(
+        detector, "from_pretrained", lambda *a, **k: loads.append(a) or load(*a, **k)
+    )
+    good, cut = picture(folder / "good.png"), folder / "cut.png"
+    cut.write_bytes(good.read_bytes()[:60])
+    left = []
+    for path in (good, cut):
+        loads.clear()
+        code = vlmf("explain", path, "--quiet")[0]
+        left += [code] * len(loads)
+    assert left == codes
+
+
 @pytest.mark.parametrize(("verdict", "expected"), [
     (Verdict.TAMPERED, 10), (Verdict.SYNTHETIC, 10), (Verdict.REAL, 0), (Verdict.INCONCLUSIVE, 0)
 ])  # fmt: skip

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlm_forensics import cli, masks, weights
+from vlm_forensics import assembly, cli, light_engine, masks, weights
 from vlm_forensics.assets import asset
 from vlm_forensics.detector import Detector, Examination
+from vlm_forensics.engine import Engine
+from vlm_forensics.evaluation.judge import Judge
 from vlm_forensics.image import EvidenceImage
+from vlm_forensics.light_engine import LightEngine
 from vlm_forensics.report import Report, json_schema
 from vlm_forensics.taxonomy import Verdict
 
@@ -65,6 +68,43 @@ def test_the_heat_map_is_warmer_where_the_copy_lies(
     mask = found[name].report.mask
     if mask is not None:
         assert masks.decode(mask).shape == truth.shape
+
+
+def test_without_rationale_opencv_sees_what_torch_sees() -> None:
+    folder = assembly.model_folder(assembly.MINI)
+    graph = assembly.light_graph(folder)
+    assert graph is not None
+    ours, theirs = LightEngine.load(graph), Engine.load(folder, language=False)
+    for name in EXAMPLES:
+        rgb = EvidenceImage.open(asset("examples", name)).rgb
+        a, b = ours.see(rgb), theirs.see(rgb)
+        np.testing.assert_allclose(a.class_logits, b.class_logits, atol=1e-3)
+        assert a.operations == pytest.approx(b.operations, abs=1e-3)
+        assert a.heatmap is not None
+        assert b.heatmap is not None
+        np.testing.assert_allclose(a.heatmap, b.heatmap, atol=1e-3)
+
+
+def test_the_record_names_what_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = []
+    for without_gpu in (True, False):
+        monkeypatch.setattr(light_engine, "preferred", lambda found=without_gpu: found)
+        detector = Detector.from_pretrained(rationale=False)
+        reports.append(detector(asset("examples", EXAMPLES[0])))
+    light, torch = reports
+    assert set(light.model.versions) == {"opencv", "numpy", "pillow"}
+    assert set(torch.model.versions) == {"torch", "transformers", "numpy", "pillow"}
+    assert (light.model.device, light.model.dtype) == ("cpu", "float32")
+    assert light.model.digests == torch.model.digests
+    assert light.verdict == torch.verdict
+    assert light.classes == pytest.approx(torch.classes, abs=1e-3)
+    steps = [[(step.name, step.status, step.message) for step in r.steps] for r in reports]
+    assert steps[0] == steps[1]
+
+
+def test_an_evaluation_can_look_into_the_network() -> None:
+    judge = Judge.load(assembly.MINI, rationale=False)
+    assert isinstance(judge.detector._engine, Engine)
 
 
 def test_verify_accepts_a_report_of_the_default(

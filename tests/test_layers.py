@@ -22,9 +22,10 @@ LAYERS = (
      "endpoint"},
     {"features", "forge", "datasets", "annotating", "rewards"},
     {"model", "backbones"},
-    {"assembly", "consistency", "detector", "collate", "engine", "fusion", "limits", "probe",
-     "probe_engine", "rationale", "vqa"},
-    {"checking", "evaluation", "exporting", "ui", "fitting"},
+    {"adapters", "assembly", "consistency", "detector", "collate", "engine", "fusion",
+     "light_engine", "limits", "probe", "probe_engine", "rationale", "seeing", "training_free",
+     "vqa", "wrapping"},
+    {"checking", "evaluation", "exporting", "ui", "fitting", "tuning"},
     {"cli"},
 )  # fmt: skip
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -32,9 +32,8 @@ def prepare(run: Any) -> None:
 
     corpus = recipe.training_corpus(run.data, run.work, run.config)
     print(len(corpus), "pictures")
-    tower = recipe.vision_tower()
-    out = run.work / "states.npy"
-    vision_cache.cache(tower, corpus.rgb, recipe.layers(), mini.VISION_SIZE, out)
+    read = vision_cache.of_tower(recipe.vision_tower(), recipe.layers(), mini.VISION_SIZE)
+    vision_cache.cache(read, corpus.rgb, run.work / "states.npy")
 
 
 def stream(run: Any) -> None:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vlm_forensics import probe, weights
+from vlm_forensics import adapters, probe, weights
+from vlm_forensics.adapters import TRAINED
 from vlm_forensics.errors import ModelError, WeightsError
 
 if TYPE_CHECKING:
@@ -25,12 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MINI = "vlmf-mini"
-TRAINED = "trained.safetensors"
-"""Trained tensors outside LoRA, by their name in the assembled model."""
-LORA = "lora"
-TRAINED_PARTS = ("adapter.", "mask_decoder.", "text_class_head.",
-                 "backbone.model.multi_modal_projector.")  # fmt: skip
-"""Names of what `TRAINED` holds, all of it."""
 SIDE_FILES = ("calibration.json", "reference.json")
 SEAL = "digests.json"
 """sha256 of the other files of a folder, model cards excepted; checked before every use."""
@@ -98,6 +95,21 @@ def model_folder(model: str | Path, *, offline: bool = False) -> Path:
     return assemble(folder, offline=offline) if (folder / TRAINED).is_file() else folder
 
 
+def at_hand(model: str | Path) -> bool:
+    """Whether `model_folder` would find everything on this disk; costs no reading of weights.
+
+    Damaged files count as found: their error is that of `model_folder`.
+    """
+    folder = weights.mini_folder() if str(model) == MINI else Path(model)
+    if folder is None or not (folder / "config.json").is_file():
+        return False
+    if probe.is_probe(folder):
+        return probe.encoder_at_hand(probe.read_config(folder))
+    if not (folder / TRAINED).is_file():
+        return True
+    return (_assembled(folder, lambda part: _recorded(part) or {}) / SEAL).is_file()
+
+
 def shipped() -> Path:
     """The folder of the built-in default's trained parts.
 
@@ -118,13 +130,27 @@ def assemble(trained: Path, *, offline: bool = False) -> Path:
         WeightsError: a file of either folder is not as it was written.
     """
     check_seal(trained, hint="install vlm_forensics again")
-    out = weights.cache_folder() / "assembled" / _key(trained)
+    out = _assembled(trained, _sealed)
     if not (out / SEAL).is_file():
-        language, vision = (weights.resolve(n, offline=offline) for n in (LANGUAGE, VISION))
         log.info("assembling %s", trained.name)
-        _write(trained, language, vision, out)
-    check_seal(out, hint=f"delete the folder {out.name} in the cache (`vlmf env` shows where)")
+        _write(trained, out, offline=offline)
+    check_seal(out, hint=_delete(out))
+    _export(out)
     return out
+
+
+def light_graph(folder: Path) -> Path | None:
+    """What of an assembled model runs without torch; None where there is no such file.
+
+    Raises:
+        WeightsError: the file is not as it was written.
+    """
+    where = _light_folder(folder)
+    # Nothing that merely lies beside a folder of someone else is read.
+    if folder.parent != _assembled_folder() or not (where / SEAL).is_file():
+        return None
+    found = check_seal(where, hint=_delete(where))
+    return where / next(iter(found)) if found else None
 
 
 def seal(folder: Path) -> None:
@@ -132,22 +158,29 @@ def seal(folder: Path) -> None:
     (folder / SEAL).write_text(json.dumps(_sealed(folder), indent=1) + "\n", encoding="utf-8")
 
 
-def check_seal(folder: Path, *, hint: str) -> None:
-    """Compares a folder with its seal.
+def check_seal(folder: Path, *, hint: str) -> dict[str, str]:
+    """Compares a folder with its seal; the digests of its files.
 
     Raises:
         WeightsError: the seal is missing or unreadable, or a file differs.
     """
-    try:
-        recorded = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        recorded = None
+    recorded = _recorded(folder)
     found = _sealed(folder)
     if recorded != found:
-        known = recorded if isinstance(recorded, dict) else {}
+        known = recorded or {}
         names = sorted(n for n in found if known.get(n) != found[n]) or ["a missing file"]
         raise WeightsError("weights_corrupt", f"{names[0]} of the model is not as it was written",
                            hint=hint)  # fmt: skip
+    return found
+
+
+def _recorded(folder: Path) -> dict[str, str] | None:
+    """What the seal says; None where there is none that can be read."""
+    try:
+        recorded = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return recorded if isinstance(recorded, dict) else None
 
 
 def _sealed(folder: Path) -> dict[str, str]:
@@ -155,68 +188,115 @@ def _sealed(folder: Path) -> dict[str, str]:
             if name != SEAL and not name.endswith(".md")}  # fmt: skip
 
 
-def _key(trained: Path) -> str:
+def _assembled(trained: Path, digests_of: Callable[[Path], dict[str, str]]) -> Path:
+    """The cached folder of the model with these trained parts."""
     import hashlib
 
-    digests = _sealed(trained) | {name: name for name in (LANGUAGE, VISION)}
-    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
+    base = adapters.base_of(trained)
+    parts = digests_of(trained) | {name: name for name in (LANGUAGE, VISION) if base is None}
+    if base is not None and _ours(base):
+        parts |= {f"base/{name}": digest for name, digest in digests_of(_trained(base)).items()}
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return _assembled_folder() / key
 
 
-def _write(trained: Path, language: Path, vision: Path, out: Path) -> None:
-    import tempfile
+def _assembled_folder() -> Path:
+    return weights.cache_folder() / "assembled"
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as name:
-        part = Path(name) / "model"
-        tokenizer = tokenizer_with_tokens(language)
-        merged(trained, language, vision).save_pretrained(part)
+
+def _ours(base: str) -> bool:
+    return base == MINI or (Path(base) / "calibration.json").is_file()
+
+
+def _trained(base: str) -> Path:
+    return shipped() if base == MINI else Path(base)
+
+
+def _write(trained: Path, out: Path, *, offline: bool) -> None:
+    with _made(out) as part:
+        model, tokenizer = _built(trained, offline=offline)
+        model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         for side in SIDE_FILES:
             if (trained / side).is_file():
                 shutil.copy2(trained / side, part / side)
+
+
+def _export(model: Path) -> None:
+    """Writes the light graph of an assembled model once; an empty folder says that it has none."""
+    where = _light_folder(model)
+    if (where / SEAL).is_file():
+        return
+    try:
+        with _made(where) as part:
+            part.mkdir()
+            _write_graph(model, part)
+    except OSError as error:  # a cache that others filled, a full disk: torch runs as well
+        log.info("the light graph cannot be written: %s", type(error).__name__)
+
+
+def _write_graph(model: Path, folder: Path) -> None:
+    from vlm_forensics.model import graph, light
+
+    config = light.read_config(model)
+    if light.fits(config):
+        graph.write(light.load(model, config).eval(), folder / graph.FILLED)
+
+
+def _light_folder(model: Path) -> Path:
+    from vlm_forensics.model import graph
+
+    # Beside the model, not in it: the graph depends on this machine's OpenCV, the model does not.
+    return model.with_name(f"{model.name}-light-{graph.key()}")
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[Path]:
+    """Where to make a folder, which is sealed and put in its place afterwards."""
+    import tempfile
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        part = Path(name, "made")
+        yield part
         seal(part)
-        shutil.rmtree(out, ignore_errors=True)
-        part.rename(out)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
 
 
-def merged(trained: Path, language: Path, vision: Path) -> VlmForensicsModel:
+def _delete(folder: Path) -> str:
+    return f"delete the folder {folder.name} in the cache (`vlmf env` shows where)"
+
+
+def _built(trained: Path, *, offline: bool) -> tuple[VlmForensicsModel, Any]:
     """Base weights, trained parts and merged LoRA; the language model in bfloat16."""
     import torch
-    from peft import PeftModel
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from transformers import AutoTokenizer
 
     from vlm_forensics.model.config import VlmForensicsConfig
 
-    config = VlmForensicsConfig.from_pretrained(trained)
-    model = fresh_model(config, language, vision)
-    try:
-        state = load_file(trained / TRAINED)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError("weights_corrupt", f"{TRAINED} of {trained.name} cannot be read",
-                           hint="install vlm_forensics again") from error  # fmt: skip
-    put_trained(model, state)
-    peft: Any = PeftModel.from_pretrained(model.backbone, trained / LORA)
-    model.backbone = peft.merge_and_unload()
-    model.backbone.model.language_model.to(torch.bfloat16)
-    model.backbone.lm_head.to(torch.bfloat16)
+    config, name = VlmForensicsConfig.from_pretrained(trained), adapters.base_of(trained)
+    if name is None:
+        language, vision = (weights.resolve(n, offline=offline) for n in (LANGUAGE, VISION))
+        base, tokenizer = fresh_model(config, language, vision), tokenizer_with_tokens(language)
+    else:
+        base = _base(name, config, offline=offline)
+        tokenizer = AutoTokenizer.from_pretrained(trained)
+    model = adapters.rebuild(trained, base)
+    model.backbone.get_decoder().to(torch.bfloat16)
+    model.backbone.get_output_embeddings().to(torch.bfloat16)
     model.train(False)
-    return model
+    return model, tokenizer
 
 
-def put_trained(model: VlmForensicsModel, state: dict[str, Any]) -> None:
-    """Copies trained tensors in.
+def _base(name: str, config: VlmForensicsConfig, *, offline: bool) -> VlmForensicsModel:
+    import torch
 
-    Raises:
-        WeightsError: a tensor does not fit the model.
-    """
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError:  # a tensor of another shape
-        missing, unexpected = [], list(state)
-    lacking = [name for name in missing if name.startswith(TRAINED_PARTS)]
-    if wrong := len(unexpected) + len(lacking):
-        hint = "the folder belongs to another version of vlm_forensics"
-        raise WeightsError(
-            "weights_corrupt", f"{wrong} trained tensors do not fit the model", hint=hint
-        )
+    from vlm_forensics.model.modeling import VlmForensicsModel
+    from vlm_forensics.wrapping import wrap
+
+    if _ours(name):
+        folder = model_folder(name, offline=offline)
+        return VlmForensicsModel.from_pretrained(folder, config=config, dtype=torch.float32)
+    model, _ = wrap(name, offline=offline)
+    return VlmForensicsModel(config, model.backbone)

@@ -44,13 +44,24 @@ class TextInputs:
 
     def prompt_ids(self, judged: str, measured: str) -> list[int]:
         """Ids of the user turn with what heads and features say, up to where the answer begins."""
+        return self.turn_ids(self.question(judged, measured))
+
+    def question(self, judged: str, measured: str) -> str:
+        """What follows the picture in the user's turn."""
         evidence, cls, _ = OWN_TOKENS
-        question = prompts.load(prompts.EXPLAIN).render(
+        return prompts.load(prompts.EXPLAIN).render(
             image="", evidence=evidence * self.evidence_tokens, judged=judged,
             measured=measured, cls=cls,
         )  # fmt: skip
+
+    def turn(self, question: str) -> str:
+        """The user's turn about a picture, up to where the answer begins."""
         turn = self.family.prompt(self.tokenizer, question)
-        text = turn.replace(self.family.placeholder, self.picture, 1)
+        return turn.replace(self.family.placeholder, self.picture, 1)
+
+    def turn_ids(self, question: str) -> list[int]:
+        """Its ids."""
+        text = self.turn(question)
         begun = text.startswith(self.tokenizer.bos_token or "")
         ids: list[int] = self.tokenizer(text, add_special_tokens=not begun)["input_ids"]
         return ids

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
 from vlm_forensics import assembly, consistency, fusion, masks, metadata, probe, prompts, weights
@@ -55,8 +56,10 @@ from vlm_forensics.steps import Steps
 from vlm_forensics.taxonomy import Strength, Verdict
 
 if TYPE_CHECKING:
-    from vlm_forensics.engine import Engine, Seen, Written
+    from vlm_forensics.engine import Engine, Written
+    from vlm_forensics.light_engine import LightEngine
     from vlm_forensics.probe_engine import ProbeEngine
+    from vlm_forensics.seeing import Seen
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost 3x on shared cores
 log = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ NO_PROMPT = "none"
 """Stands in the model record for the prompt of a model that is given none."""
 
 Source = EvidenceImage | str | Path | bytes
+AnyEngine: TypeAlias = "Engine | LightEngine | ProbeEngine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,12 @@ class Detector:
         name: how the report calls the model.
         rationale: ask the language model for claims; without it only vision tower, adapter and
             mask decoder are loaded.
+        light: without a rationale, do without torch where that is possible.
     """
 
-    def __init__(self, folder: Path, name: str, *, rationale: bool = True) -> None:
+    def __init__(
+        self, folder: Path, name: str, *, rationale: bool = True, light: bool = True
+    ) -> None:
         self._folder, self._name, self._rationale = folder, name, rationale
         try:
             self._calibration = Calibration.load(folder / "calibration.json")
@@ -115,12 +122,14 @@ class Detector:
                 hint="fit one with training/, or fetch the model again",
             ) from error  # fmt: skip
         self._probe = probe.is_probe(folder)
-        self._loading: Future[Engine | ProbeEngine] = _start_loading(folder, rationale, self._probe)
+        load = _load_probe if self._probe else partial(_load, rationale=rationale, light=light)
+        self._loading = _started(load, folder)
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path = assembly.MINI, *, rationale: bool = True, offline: bool = False
-    ) -> Detector:
+        cls, model: str | Path = assembly.MINI, *, rationale: bool = True, light: bool = True,
+        offline: bool = False,
+    ) -> Detector:  # fmt: skip
         """The built-in default by name, or the model in a folder.
 
         The weights are read in the background while the first image is measured.
@@ -129,7 +138,8 @@ class Detector:
             ModelError: there is no such model, or it lacks its calibration.
             WeightsError: base weights are missing, damaged or out of reach.
         """
-        return cls(assembly.model_folder(model, offline=offline), str(model), rationale=rationale)
+        folder = assembly.model_folder(model, offline=offline)
+        return cls(folder, str(model), rationale=rationale, light=light)
 
     def __call__(self, image: Source) -> Report:
         """The report on one image: an `EvidenceImage`, a path, or the file's bytes.
@@ -146,12 +156,14 @@ class Detector:
             yield self(image)
 
     @cached_property
-    def _engine(self) -> Engine | ProbeEngine:
+    def _engine(self) -> AnyEngine:
         return self._loading.result()
 
     @property
     def _writer(self) -> Engine | None:
-        """The engine of a model that can write."""
+        """The engine of a model that can write and is asked to."""
+        if not self._rationale or self._probe:
+            return None  # before the import, which brings torch
         from vlm_forensics.engine import Engine
 
         return self._engine if isinstance(self._engine, Engine) else None
@@ -166,7 +178,7 @@ class Detector:
         return ModelRecord(
             id=self._name, digests=digests, prompt=name, calibration=self._calibration.id,
             thresholds=self._calibration.thresholds(), seed=0, dtype=self._engine.dtype,
-            device=self._engine.device, versions=_versions(),
+            device=self._engine.device, versions=self._engine.versions() | _versions(),
         )  # fmt: skip
 
     def examine(self, image: EvidenceImage) -> Examination:
@@ -220,8 +232,9 @@ class Detector:
 
     def _ask(self, seen: Seen, about: Told, steps: Steps) -> _Said:
         writer = self._writer
-        if writer is None or not self._rationale:
-            steps.skip("rationale", "not asked" if writer else "the model has no language model")
+        if writer is None:
+            why = "the model has no language model" if self._probe else "not asked"
+            steps.skip("rationale", why)
             return _Said()
         with steps("rationale") as failed:
             written = writer.explain(seen, about)
@@ -294,20 +307,33 @@ class Detector:
         )  # fmt: skip
 
 
-def _start_loading(folder: Path, rationale: bool, is_probe: bool) -> Future[Engine | ProbeEngine]:
-    def load() -> Engine | ProbeEngine:
-        if is_probe:
-            from vlm_forensics.probe_engine import ProbeEngine
-
-            return ProbeEngine.load(folder)
-        from vlm_forensics.engine import Engine
-
-        return Engine.load(folder, language=rationale)
-
+def _started(load: Callable[[Path], AnyEngine], folder: Path) -> Future[AnyEngine]:
     pool = ThreadPoolExecutor(1, thread_name_prefix="vlmf-load")
-    future = pool.submit(load)
+    future = pool.submit(load, folder)
     pool.shutdown(wait=False)
     return future
+
+
+def _load_probe(folder: Path) -> AnyEngine:
+    from vlm_forensics.probe_engine import ProbeEngine
+
+    return ProbeEngine.load(folder)
+
+
+def _load(folder: Path, *, rationale: bool, light: bool) -> AnyEngine:
+    if light and not rationale and (found := _light_engine(folder)):
+        return found
+    from vlm_forensics.engine import Engine
+
+    return Engine.load(folder, language=rationale)
+
+
+def _light_engine(folder: Path) -> LightEngine | None:
+    """The model without torch, where that was made and does not leave a GPU idle."""
+    from vlm_forensics.light_engine import LightEngine, preferred
+
+    graph = assembly.light_graph(folder) if preferred() else None
+    return None if graph is None else LightEngine.load(graph)
 
 
 def _evidence_image(image: Source) -> EvidenceImage:
@@ -371,9 +397,7 @@ def _parse_status(said: _Said) -> Literal["ok", "repaired", "unparsed", "not_ask
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("torch", "transformers", "numpy", "pillow")}
+    return {"numpy": np.__version__, "pillow": PIL.__version__}
 
 
 def _now() -> str:

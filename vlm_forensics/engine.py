@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,33 +17,19 @@ from torch import Tensor
 from vlm_forensics.errors import ModelError, WeightsError
 from vlm_forensics.model import light
 from vlm_forensics.model.inputs import prepare, to_tensor
+from vlm_forensics.model.precision import bfloat16_pays
 from vlm_forensics.model.vocabulary import OPERATIONS
-from vlm_forensics.taxonomy import Operation
+from vlm_forensics.seeing import Seen, on_grid
 
 if TYPE_CHECKING:
     from vlm_forensics.collate import TextInputs
-    from vlm_forensics.model.modeling import Detection, VlmForensicsModel
+    from vlm_forensics.model.modeling import VlmForensicsModel
     from vlm_forensics.rationale import Told
 
 MAX_NEW_TOKENS = 40
 """Of one sentence."""
 MAX_ANSWER_TOKENS = 256
 """Of a whole answer, for a model that writes freely."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the model found on one image, before any word."""
-
-    class_logits: NDArray[np.float64]  # [3]
-    operations: dict[Operation, float]
-    """Empty for a model that names none."""
-    heatmap: NDArray[np.float32] | None
-    """`[H, W]` in [0, 1], stored grid; None for a model that marks no place."""
-    score: float
-    """Uncalibrated probability of forgery."""
-    found: Detection | light.LightDetection | None = field(repr=False)
-    """What the language model is shown; None for a model without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +79,10 @@ class Engine:
             return "float32"
         embeddings: Any = self.model.get_input_embeddings()
         return f"float32 vision, {str(embeddings.weight.dtype).removeprefix('torch.')} language"
+
+    def versions(self) -> dict[str, str]:
+        """Of what computes."""
+        return {name: version(name) for name in ("torch", "transformers")}
 
     @torch.inference_mode()
     def see(self, rgb: NDArray[np.uint8]) -> Seen:
@@ -162,11 +153,7 @@ class Engine:
 
 
 def _to_grid(mask_logits: Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
-    import cv2
-
-    small = mask_logits[0].float().sigmoid().cpu().numpy()
-    grid = cv2.resize(small, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(grid, np.float32)
+    return on_grid(mask_logits[0].float().sigmoid().cpu().numpy(), size)
 
 
 @contextmanager
@@ -209,9 +196,9 @@ def _whole(folder: Path) -> VlmForensicsModel:
     model: VlmForensicsModel
     model, info = load(folder, dtype=torch.float32, output_loading_info=True)
     _complete(info["missing_keys"])
-    if torch.backends.cpu.get_cpu_capability().startswith("AVX512") or torch.cuda.is_available():
-        model.backbone.model.language_model.to(torch.bfloat16)
-        model.backbone.lm_head.to(torch.bfloat16)
+    if bfloat16_pays():
+        model.backbone.get_decoder().to(torch.bfloat16)
+        model.backbone.get_output_embeddings().to(torch.bfloat16)
     return model
 
 

@@ -55,7 +55,7 @@ class InputError(VlmfError):
     Codes: not_found, is_directory, not_a_file, unreadable, empty_file, file_too_large,
     unsupported_format, too_many_pixels, too_small, truncated, decode_failed, decode_timeout,
     decode_memory, bad_report, no_photos, empty_folder, same_file, too_few_images, output_conflict,
-    unknown_reward, bad_weight, unknown_probes.
+    unknown_reward, bad_weight, unknown_probes, bad_calibration, calibration_mismatch, bad_config.
     """
 
     exit_code = 3

@@ -104,6 +104,13 @@ def encoder_folder(name: str, revision: str = "", *, offline: bool = False) -> t
     return folder, commit
 
 
+def encoder_at_hand(config: ProbeConfig) -> bool:
+    """Whether the encoder is surely on this disk; the hub's cache is not searched."""
+    if config.encoder == VISION:
+        return weights.cached_folder(VISION) is not None
+    return Path(config.encoder).is_dir()
+
+
 def digests(folder: Path) -> dict[str, str]:
     """sha256 of what decides an encoder's features: its configuration and weights."""
     return {name: digest for name, digest in weights.digests(folder).items()

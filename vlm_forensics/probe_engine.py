@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from torch.nn import functional as F
 
 from vlm_forensics import probe
 from vlm_forensics.datasets.equalise import SIDE, equalise
-from vlm_forensics.engine import Seen, loading, quieten
+from vlm_forensics.engine import loading, quieten
 from vlm_forensics.errors import ModelError
 from vlm_forensics.model.adapter import pool
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.probe import ProbeConfig
+from vlm_forensics.seeing import Seen
 
 
 class Encoder:
@@ -91,6 +93,10 @@ class ProbeEngine:
     def device(self) -> str:
         """Where the encoder is."""
         return self.encoder.device
+
+    def versions(self) -> dict[str, str]:
+        """Of what computes."""
+        return {name: version(name) for name in ("torch", "transformers")}
 
     def see(self, rgb: NDArray[np.uint8]) -> Seen:
         """Judges `[H, W, 3]` pixels, equalised as those the probe was fitted on."""

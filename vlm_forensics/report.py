@@ -80,7 +80,7 @@ class Evidence(_Part):
     id: str
     """`e1`, `e2` …"""
     source: str
-    """`feature:<name>`, `model:<part>`, `vlm:<probe>` or `provenance`."""
+    """`feature:<name>`, `model:<part>`, `vlm:<probe>`, `training_free:<score>` or `provenance`."""
     text: str
     """One sentence with the measured number in it."""
     value: float | None = None

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_models import LAYERS, WIDTH, config_of, internvl, model_of, tokenizer
 
-from vlm_forensics import assembly
+from vlm_forensics import adapters
 from vlm_forensics.backbones.mini import SPECIAL_TOKENS
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.datasets.equalise import SIDE
@@ -211,14 +211,14 @@ def test_exported_parts_rebuild_the_trained_model(
                 parameter.add_(torch.randn_like(parameter) * 0.1)
                 parameter.copy_(parameter.bfloat16())
     language_stage.export(model, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "lora", assembly.TRAINED}
-    lora = {path.name for path in (tmp_path / assembly.LORA).iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "lora", adapters.TRAINED}
+    lora = {path.name for path in (tmp_path / adapters.LORA).iterdir()}
     assert lora == {"adapter_config.json", "adapter_model.safetensors"}
 
     again = model_of()
     again.load_state_dict(copy.deepcopy(model_of().state_dict()))
-    assembly.put_trained(again, load_file(tmp_path / assembly.TRAINED))
-    again.backbone = PeftModel.from_pretrained(again.backbone, tmp_path / assembly.LORA)
+    adapters.put_trained(again, load_file(tmp_path / adapters.TRAINED))
+    again.backbone = PeftModel.from_pretrained(again.backbone, tmp_path / adapters.LORA)
     again.backbone = again.backbone.merge_and_unload()
 
     model.train(False)
@@ -242,7 +242,7 @@ def test_incomplete_trained_parts_are_refused(
 
     model, _ = prepared
     language_stage.export(model, tmp_path)
-    state = load_file(tmp_path / assembly.TRAINED)
+    state = load_file(tmp_path / adapters.TRAINED)
     wrong = torch.zeros(7)
     for broken in (
         {name: value for name, value in state.items() if "tile_head" not in name},
@@ -250,5 +250,5 @@ def test_incomplete_trained_parts_are_refused(
         state | {"adapter.queries": wrong},
     ):
         with pytest.raises(WeightsError) as caught:
-            assembly.put_trained(model_of(), broken)
+            adapters.put_trained(model_of(), broken)
         assert caught.value.code == "weights_corrupt"

@@ -7,35 +7,27 @@ A new family is one new module here that holds a `Family` called `FAMILY` with t
 
 from __future__ import annotations
 
-import pkgutil
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from vlm_forensics.backbones.base import Family, Seen
 from vlm_forensics.errors import ModelError
+from vlm_forensics.registry import Registry
 
 __all__ = ["Family", "Seen", "all_families", "for_config", "names"]
 
-_NOT_FAMILIES = frozenset({"base", "mini"})
+_FAMILIES = Registry[Family](__name__, Family, "family", besides={"base", "mini"})
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Names of all families, in alphabetical order; imports none of them."""
-    return tuple(
-        sorted(
-            module.name
-            for module in pkgutil.iter_modules(__path__)
-            if not module.name.startswith("_") and module.name not in _NOT_FAMILIES
-        )
-    )
+    return _FAMILIES.names
 
 
 @cache
 def all_families() -> tuple[Family, ...]:
     """All families, in the order of `names()`."""
-    return tuple(import_module(f"{__name__}.{name}").FAMILY for name in names())
+    return tuple(_FAMILIES.module(name).FAMILY for name in names())
 
 
 def for_config(config: Any) -> Family:

@@ -20,7 +20,7 @@ def image_tokens(config: Any) -> int:
 
 
 def patches(config: Any, square: Tensor) -> Tensor:
-    """`[B, P, values]` of `[B, 3, s, s]`, in the processor's order: blocks, then patches in them."""
+    """`[B, P, values]` of `[B, 3, s, s]`, as the processor orders them: block by block."""
     tower = config.vision_config
     size, merge = tower.patch_size, tower.spatial_merge_size
     batch, channels, side, _ = square.shape

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from vlm_forensics.cli import calibrate as calibrate_command
 from vlm_forensics.cli import console, data, demo, env, inspect, models, probe
 from vlm_forensics.cli import eval as eval_command
 from vlm_forensics.cli import explain as explain_command
+from vlm_forensics.cli import train as train_command
 from vlm_forensics.cli import verify as verify_command
 from vlm_forensics.errors import VlmfError
 
@@ -97,6 +99,8 @@ app.add_typer(
     name="probe",
     epilog=_examples("vlmf probe fit --real photos --fake generated --out my-probe"),
 )
+app.add_typer(train_command.app, name="train", epilog=train_command.EPILOG)
+app.command(epilog=calibrate_command.EPILOG)(calibrate_command.calibrate)
 app.command(epilog=_examples("vlmf env", "vlmf env --json"))(env.env)
 app.command(epilog=demo.EPILOG)(demo.demo)
 

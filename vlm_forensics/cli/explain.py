@@ -32,6 +32,8 @@ from vlm_forensics.cli.vlm import (
 from vlm_forensics.errors import InputError, VlmfError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from vlm_forensics.detector import Detector, Examination
     from vlm_forensics.image import EvidenceImage
     from vlm_forensics.vqa.choosing import Chosen
@@ -96,7 +98,7 @@ ModeOption = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Request:
     """What the user asked for."""
 
@@ -110,6 +112,16 @@ class _Request:
     output: Path | None
     mask: Path | None
     html: Path | None
+    early: Future[Detector | None] | None = None
+
+    def load_early(self) -> None:
+        """Begins to load in the background; an error waits until the detector is asked for."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self.early is None:
+            pool = ThreadPoolExecutor(1, thread_name_prefix="vlmf-early")
+            self.early = pool.submit(self._load_what_is_here)
+            pool.shutdown(wait=False)
 
     @cached_property
     def examiner(self) -> Chosen:
@@ -130,6 +142,16 @@ class _Request:
         return chosen
 
     def _tuned(self) -> Detector:
+        return (self.early and self.early.result()) or self._load()
+
+    def _load_what_is_here(self) -> Detector | None:
+        """Nothing is fetched for a file that may turn out not to be an image."""
+        from vlm_forensics import assembly
+
+        wanted = self.mode is not Mode.VQA and assembly.at_hand(self.model)
+        return self._load() if wanted else None
+
+    def _load(self) -> Detector:
         from vlm_forensics.detector import Detector
 
         return Detector.from_pretrained(self.model, rationale=self.rationale, offline=self.offline)
@@ -270,13 +292,10 @@ def _one(name: str, request: _Request, tally: _Tally) -> None:
 def _open(name: str, request: _Request) -> EvidenceImage:
     from vlm_forensics.image import DEFAULT_LIMITS, EvidenceImage
 
-    def load() -> object:
-        return request.examiner
-
     if name != "-":
-        return EvidenceImage.open(name, while_decoding=load)
+        return EvidenceImage.open(name, while_decoding=request.load_early)
     data = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
-    return EvidenceImage.from_bytes(data, "-", while_decoding=load)
+    return EvidenceImage.from_bytes(data, "-", while_decoding=request.load_early)
 
 
 def _record(error: VlmfError, name: str, request: _Request, tally: _Tally) -> None:

@@ -68,9 +68,8 @@ def _names(chosen: str | None) -> list[str] | None:
     Raises:
         typer.BadParameter: one is unknown.
     """
-    from difflib import get_close_matches
-
     from vlm_forensics import features
+    from vlm_forensics.registry import suggestion
 
     if chosen is None:
         return None
@@ -78,10 +77,8 @@ def _names(chosen: str | None) -> list[str] | None:
     known = features.names()
     for name in asked:
         if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise typer.BadParameter(
-                f"no feature is called {name!r}; {hint}", param_hint="FEATURES"
+                f"no feature is called {name!r}; {suggestion(name, known)}", param_hint="FEATURES"
             )
     if not asked:
         raise typer.BadParameter(f"name some of {', '.join(known)}", param_hint="FEATURES")

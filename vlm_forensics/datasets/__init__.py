@@ -10,33 +10,24 @@ name, its card in `data_cards/` and a made fixture in `tests/datasets/layouts/`;
 
 from __future__ import annotations
 
-import inspect
-import pkgutil
-from difflib import get_close_matches
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 from vlm_forensics.datasets.base import DatasetAdapter, Listing
 from vlm_forensics.errors import InputError
+from vlm_forensics.registry import Registry
 
 __all__ = ["all_adapters", "find", "get", "names", "open_dataset"]
 
-_NOT_ADAPTERS = frozenset(
-    {"archives", "base", "building", "cards", "equalise", "folders", "pixels", "tables"}
-)
+_ADAPTERS = Registry[DatasetAdapter](
+    __name__, DatasetAdapter, "dataset", otherwise="vlmf data list shows all names",
+    besides={"archives", "base", "building", "cards", "equalise", "folders", "pixels", "tables"},
+)  # fmt: skip
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Names of all adapters, in alphabetical order; imports none of them."""
-    return tuple(
-        sorted(
-            module.name
-            for module in pkgutil.iter_modules(__path__)
-            if not module.name.startswith("_") and module.name not in _NOT_ADAPTERS
-        )
-    )
+    return _ADAPTERS.names
 
 
 @cache
@@ -46,15 +37,7 @@ def get(name: str) -> DatasetAdapter:
     Raises:
         InputError: there is none (`unknown_dataset`).
     """
-    if name not in names():
-        near = get_close_matches(name.lower(), names(), 1)
-        hint = f"did you mean {near[0]}?" if near else "vlmf data list shows all names"
-        raise InputError("unknown_dataset", f"no dataset is called {name!r}", hint=hint)
-    module = import_module(f"{__name__}.{name}")
-    for _, member in inspect.getmembers(module, inspect.isclass):
-        if issubclass(member, DatasetAdapter) and member.__module__ == module.__name__:
-            return member()
-    raise TypeError(f"the module {name!r} holds no adapter")
+    return _ADAPTERS.get(name)
 
 
 def all_adapters() -> tuple[DatasetAdapter, ...]:

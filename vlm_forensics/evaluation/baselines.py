@@ -17,9 +17,9 @@ from vlm_forensics.errors import PrerequisiteError
 from vlm_forensics.evaluation.judged import MapScores
 from vlm_forensics.evaluation.masks import pixel_f1
 from vlm_forensics.evaluation.metrics import auc, within_folds
-from vlm_forensics.evaluation.training_free import BLUR, DRAWS, NOISE
 from vlm_forensics.features import measure_all
 from vlm_forensics.features.base import Pixels
+from vlm_forensics.training_free.scores import SCORES, Score
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAPS = ("ela", "noise_level")
@@ -27,8 +27,8 @@ MAP_THRESHOLDS: tuple[float, ...] = tuple(np.geomspace(0.05, 60, 60).round(4).to
 """Grey levels at which a single map is cut."""
 
 Tapped = dict[str, NDArray[np.float64]]
-"""What passed through the adapter while a picture was judged, and how far its embedding moves when
-it is disturbed; empty for a model without an adapter."""
+"""What passed through the adapter while a picture was judged, and its training-free scores; empty
+for a model without an adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,12 @@ def _synthetic_share(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(softmax(logits[:, :2], axis=1)[:, 1])
 
 
-DISTURBED = f"disturbed {NOISE} {DRAWS} {BLUR}"
-"""With its settings, so that numbers measured under others are not taken from the cache."""
+def _training_free(score: Score) -> Baseline:
+    # With its settings, so that numbers measured under others are not taken from the cache.
+    name = f"{score.name} {score.settings}".strip()
+    return Baseline(name, f"{score.title}, no training", _tapped(score.name),
+                    lambda values: score.oriented(values[:, 0]), calls=False)  # fmt: skip
+
 
 BASELINES: tuple[Baseline, ...] = (
     Baseline("vision", "linear probe on the frozen vision encoder", _tapped("vision"),
@@ -72,10 +76,7 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("vision", "linear probe, real / synthetic only", _tapped("vision"),
              _synthetic_share),
     Baseline("low_level", "low-level stream alone", _tapped("low_level"), _class_shares),
-    Baseline(DISTURBED, "RIGID on the frozen vision encoder, no training", _tapped("disturbed"),
-             lambda moved: moved[:, 0], calls=False),
-    Baseline(DISTURBED, "the larger of RIGID and its blur variant, no training",
-             _tapped("disturbed"), lambda moved: moved[:, 1], calls=False),
+    *map(_training_free, SCORES),
 )  # fmt: skip
 """Image level. The majority class, which needs no measurement, comes on top."""
 

@@ -234,9 +234,9 @@ def shortcuts(answers: Answers) -> Table | None:
 
 
 def curves(answers: Answers) -> tuple[Curve, ...]:
-    """ROC curves of ours and of every baseline."""
+    """ROC curves of ours and of every baseline that has a threshold."""
     named = {OURS: answers.probability}
-    for baseline in baselines.BASELINES:
+    for baseline in (baseline for baseline in baselines.BASELINES if baseline.calls):
         scores = baseline_scores(answers, baseline)
         if scores is not None:
             named[baseline.title] = scores if scores.ndim == 1 else 1 - scores[:, 0]

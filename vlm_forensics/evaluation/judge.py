@@ -17,12 +17,14 @@ from vlm_forensics.datasets.equalise import centre_square, take
 from vlm_forensics.datasets.pixels import DECODE_ERRORS, decoding_fault, read_mask, read_pixels
 from vlm_forensics.detector import Detector, Examination
 from vlm_forensics.errors import VlmfError
-from vlm_forensics.evaluation import baselines, conditions, training_free
+from vlm_forensics.evaluation import baselines, conditions
 from vlm_forensics.evaluation.judged import Explained, Judged, Look, Placement
 from vlm_forensics.evaluation.masks import Overlap
 from vlm_forensics.evaluation.metrics import auc
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.report import Report
+from vlm_forensics.training_free.disturbance import moved_in
+from vlm_forensics.training_free.scores import Material, measured
 
 
 class Judge:
@@ -39,7 +41,8 @@ class Judge:
     @classmethod
     def load(cls, model: str | Path, *, rationale: bool) -> Self:
         """The judge of this model."""
-        judge = cls(Detector.from_pretrained(model, rationale=rationale))
+        # Torch's network can be looked into on the way, OpenCV's cannot.
+        judge = cls(Detector.from_pretrained(model, rationale=rationale, light=False))
         # The engine is private; a public observer of the detector would serve this better.
         engine: Any = judge.detector._engine
         if hasattr(engine, "model"):  # a probe has no adapter to look into
@@ -74,16 +77,14 @@ class Judge:
         if not found.report.classes:
             return self._failed(sample, look, original, "model_failed")
         if look.baselines and self._tapped:
-            self._tapped["disturbed"] = self._disturbed(found.image)
+            self._tapped |= self._training_free(found.image)
         return self._judged(found, sample, look, _facts(stored, data) if look.baselines else None)
 
-    def _disturbed(self, image: EvidenceImage) -> NDArray[np.float64]:
-        from vlm_forensics.model.inputs import overview, to_tensor
-
+    def _training_free(self, image: EvidenceImage) -> baselines.Tapped:
+        """The scores of this form of the picture, which is not equalised once more."""
         engine: Any = self.detector._engine
-        pixels = engine.model.pixels(to_tensor(overview(image.rgb))[None].to(engine.device))
-        layer = engine.model.config.shallow_layers[-1]
-        return training_free.scores(training_free.tower_of(engine.model), layer, pixels)
+        found = measured(Material(image, moved_in(engine, image.rgb)))
+        return {name: np.asarray([value]) for name, value in found.items()}
 
     def _failed(self, sample: Sample, look: Look, original: NDArray[np.uint8], code: str) -> Judged:
         """No answer, and so no mask."""

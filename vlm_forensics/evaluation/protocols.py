@@ -5,7 +5,6 @@ One protocol is one YAML file in `published/`.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib.resources import files
 from typing import Literal
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vlm_forensics.errors import InputError
 from vlm_forensics.evaluation.results import Cell, Table, Value
+from vlm_forensics.registry import suggestion
 
 _FOLDER = files("vlm_forensics.evaluation").joinpath("published")
 
@@ -66,8 +66,7 @@ def load(name: str) -> Protocol:
         InputError: there is none (`unknown_protocol`).
     """
     if name not in names():
-        near = get_close_matches(name.lower(), names(), 1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names())}"
+        hint = suggestion(name, names())
         raise InputError("unknown_protocol", f"no protocol is called {name!r}", hint=hint)
     text = _FOLDER.joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     return Protocol.model_validate(yaml.safe_load(text))

@@ -19,6 +19,7 @@ from vlm_forensics.datasets.base import Blob, Sample
 from vlm_forensics.evaluation.baselines import BASELINES
 from vlm_forensics.evaluation.judge import Judge
 from vlm_forensics.evaluation.judged import Case, Judged, Look
+from vlm_forensics.training_free.meter import autoencoder
 
 ROWS = 1
 """Version of what is kept of a picture; older rows are not read."""
@@ -67,7 +68,8 @@ def judge_all(
 
 def _keys(tasks: Sequence[Task], digest: str) -> list[str]:
     names = [baseline.name for baseline in BASELINES]
-    run = [ROWS, vlm_forensics.__version__, digest, prompts.load(prompts.EXPLAIN).sha256, names]
+    run = [ROWS, vlm_forensics.__version__, digest, prompts.load(prompts.EXPLAIN).sha256, names,
+           autoencoder()]  # fmt: skip
     contents: dict[int, str] = {}
     found = []
     for sample, look in tasks:

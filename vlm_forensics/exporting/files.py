@@ -16,7 +16,7 @@ from PIL import Image
 
 from vlm_forensics import masks
 from vlm_forensics.errors import VlmfError
-from vlm_forensics.exporting import html, overlay
+from vlm_forensics.exporting import overlay
 from vlm_forensics.report import ImageFacts, Report
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def export(examination: Examination, folder: Path) -> list[Path]:
     Raises:
         VlmfError: output_unwritable.
     """
+    from vlm_forensics.exporting import html
+
     report, name = examination.report, key(examination.report.image)
     contents = {
         f"{name}.json": report.to_json().encode() + b"\n",

@@ -7,31 +7,29 @@ A new feature is one new module here that holds a subclass of `Feature` with the
 
 from __future__ import annotations
 
-import inspect
 import logging
-import pkgutil
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib import import_module
+from itertools import repeat
 
 from vlm_forensics.features.base import Feature, Measurement, Pixels
+from vlm_forensics.registry import Registry
 
 __all__ = ["all_features", "as_markdown", "get", "measure_all", "names"]
 
 _log = logging.getLogger(__name__)
-_NOT_FEATURES = frozenset({"base", "clues", "contrast", "reference"})
+_AT_ONCE = min(2, os.cpu_count() or 1)
+"""Copy-move takes as long as the rest together; more threads would only cost memory."""
+_FEATURES = Registry[Feature](
+    __name__, Feature, "feature", besides={"base", "clues", "contrast", "reference"}
+)
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Names of all features, in alphabetical order; imports none of them."""
-    return tuple(
-        sorted(
-            module.name
-            for module in pkgutil.iter_modules(__path__)
-            if not module.name.startswith("_") and module.name not in _NOT_FEATURES
-        )
-    )
+    return _FEATURES.names
 
 
 @cache
@@ -43,11 +41,7 @@ def get(name: str) -> Feature:
     """
     if name not in names():
         raise KeyError(f"no feature is called {name!r}; there are {', '.join(names())}")
-    module = import_module(f"{__name__}.{name}")
-    for _, member in inspect.getmembers(module, inspect.isclass):
-        if issubclass(member, Feature) and member.__module__ == module.__name__:
-            return member()
-    raise KeyError(f"the module {name!r} holds no feature")
+    return _FEATURES.get(name)
 
 
 def all_features() -> tuple[Feature, ...]:
@@ -70,7 +64,9 @@ def measure_all(image: Pixels, names: Sequence[str] | None = None) -> dict[str, 
         KeyError: a name is unknown.
     """
     chosen = all_features() if names is None else tuple(get(name) for name in names)
-    return {feature.name: _measured(feature, image) for feature in chosen}
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="vlmf-feature") as pool:
+        found = list(pool.map(_measured, chosen, repeat(image)))
+    return {feature.name: measurement for feature, measurement in zip(chosen, found, strict=True)}
 
 
 def as_markdown() -> str:

@@ -75,8 +75,10 @@ def keypoint_candidates(gray: Gray) -> list[Candidate]:
     if descriptors is None or len(points) < 4:
         return []
     ranked: list[tuple[int, Candidate]] = []
+    place = np.array([point.pt for point in points], np.float32)
+    near = _Near.of(place, least_offset(gray.shape))
     for mirrored in (False, True):
-        matches = _self_matches(tuple(points), descriptors, mirrored, least_offset(gray.shape))
+        matches = _self_matches(tuple(points), descriptors, mirrored, near)
         ranked += _agreed(matches, mirrored)
     ranked.sort(key=lambda pair: -pair[0])
     return [candidate for _, candidate in ranked[:_GROUPS]]
@@ -89,13 +91,13 @@ def _mirrored(descriptors: _Floats) -> _Floats:
 
 
 def _self_matches(
-    points: tuple[cv2.KeyPoint, ...], descriptors: _Floats, mirrored: bool, least: float
+    points: tuple[cv2.KeyPoint, ...], descriptors: _Floats, mirrored: bool, near: _Near
 ) -> _Matches:
     """The best match elsewhere of every keypoint that has a clear one, left point first."""
-    place = np.array([point.pt for point in points], np.float32)
+    place = near.place
     angle = np.deg2rad([point.angle for point in points])
     size = np.array([point.size for point in points])
-    source, target, ratio = _nearest(place, descriptors, mirrored, least)
+    source, target, ratio = _nearest(near, descriptors, mirrored)
     scale = size[target] / size[source]
     kept = np.flatnonzero((scale > _SCALES[0]) & (scale < _SCALES[1]))
     kept = kept[np.argsort(ratio[kept], kind="stable")[:_MATCHES]]
@@ -112,18 +114,32 @@ def _self_matches(
     return _Matches(exact[first], exact[second], linear).where(once)
 
 
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """Which keypoints lie too near to each other to be matches."""
+
+    place: _Floats  # [n, 2]
+    overlapping: NDArray[np.bool_]  # [n, n], too near for a copy of one another
+    same: NDArray[np.bool_]  # [n, n], keypoints of one point
+
+    @classmethod
+    def of(cls, place: _Floats, least: float) -> _Near:
+        """Of keypoints whose copies lie at least `least` pixels away."""
+        apart = (place[:, None, 0] - place[:, 0]) ** 2 + (place[:, None, 1] - place[:, 1]) ** 2
+        return cls(place, apart < least**2, apart < _APART**2)
+
+
 def _nearest(
-    place: _Floats, descriptors: _Floats, mirrored: bool, least: float
+    near: _Near, descriptors: _Floats, mirrored: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], _Floats]:
-    """Keypoints with a clear match beyond `least` pixels, that match, and how clear (ratio)."""
+    """Keypoints with a clear match elsewhere, that match, and how clear it is (ratio)."""
     norm = np.einsum("nd,nd->n", descriptors, descriptors)
     wanted = _mirrored(descriptors) if mirrored else descriptors
     square = norm[:, None] + norm - 2 * wanted @ descriptors.T
-    apart = (place[:, None, 0] - place[:, 0]) ** 2 + (place[:, None, 1] - place[:, 1]) ** 2
-    square[apart < least**2] = np.inf
+    np.copyto(square, np.inf, where=near.overlapping)
     best = square.argmin(axis=1)
     distance = square[np.arange(len(best)), best]
-    square[apart[best] < _APART**2] = np.inf
+    np.copyto(square, np.inf, where=near.same[best])
     other = square.min(axis=1)
     good = np.flatnonzero((distance < _FARTHEST**2) & (distance < _RATIO**2 * other))
     ratio = np.maximum(distance[good], 0) / np.maximum(other[good], 1)

@@ -76,8 +76,10 @@ def mosaic(
     rows, cols = grid_shape(pixels.shape[0], pixels.shape[1], tile, budget)
     steps = np.arange(tile)
     down = (origins(pixels.shape[0], tile, rows, align)[:, None] + steps).ravel()
-    across = (origins(pixels.shape[1], tile, cols, align)[:, None] + steps).ravel()
-    return np.ascontiguousarray(pixels[down][:, across]), (rows, cols)
+    picked = pixels[down]
+    # Slices: taking columns by index would copy every pixel by itself.
+    across = [picked[:, x : x + tile] for x in origins(pixels.shape[1], tile, cols, align)]
+    return np.concatenate(across, axis=1), (rows, cols)
 
 
 def blocks(picture: NDArray[Any], grid: tuple[int, int]) -> NDArray[Any]:

@@ -25,11 +25,12 @@ def hh(pixels: NDArray[Any]) -> FloatMap:
         `[(H + 5) // 2, (W + 5) // 2]`; the outermost cells lie in the padding.
     """
     height, width = pixels.shape
+    # Bytes are padded as they are: large images as floating numbers cost four times the memory.
+    plain = pixels if pixels.dtype == np.uint8 else np.asarray(pixels, np.float32)
     padded = cv2.copyMakeBorder(
-        np.asarray(pixels, np.float32),
-        2, 2 + height % 2, 2, 2 + width % 2, cv2.BORDER_REFLECT,
+        plain, 2, 2 + height % 2, 2, 2 + width % 2, cv2.BORDER_REFLECT
     )  # fmt: skip
-    across = padded[:, 1::2] - padded[:, ::2]
+    across = np.subtract(padded[:, 1::2], padded[:, ::2], dtype=np.float32)
     band = 0.5 * (across[1::2] - across[::2])
     return np.asarray(band, np.float32)
 

@@ -48,9 +48,9 @@ class Npr(Feature):
         """Mean |NPR| in grey levels, over the three channels."""
         height, width = (side // 2 * 2 for side in image.rgb.shape[:2])
         even = image.rgb[:height, :width]
-        coarse = cv2.resize(
-            np.ascontiguousarray(even[::2, ::2]), (width, height), interpolation=cv2.INTER_NEAREST
-        )
+        # Halved, nearest neighbour is every second pixel; OpenCV takes them faster than a copy.
+        half = cv2.resize(even, (width // 2, height // 2), interpolation=cv2.INTER_NEAREST)
+        coarse = cv2.resize(half, (width, height), interpolation=cv2.INTER_NEAREST)
         magnitude = cv2.absdiff(even, coarse)  # uint8: 12 MP in a few milliseconds
         mean = float(np.mean(cv2.mean(magnitude)[:3]))
         response = cv2.transform(magnitude, np.full((1, 3), 1 / 3, np.float32))

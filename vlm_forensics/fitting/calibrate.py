@@ -44,8 +44,8 @@ def validation_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) 
 
 
 def _validation_states(found: Corpus, work: Path) -> NDArray[np.float16]:
-    return vision_cache.cache(recipe.vision_tower(), found.rgb, recipe.layers(), VISION_SIZE,
-                              work / "val_states.npy")  # fmt: skip
+    read = vision_cache.of_tower(recipe.vision_tower(), recipe.layers(), VISION_SIZE)
+    return vision_cache.cache(read, found.rgb, work / "val_states.npy")
 
 
 def blend(data: Sequence[Path], work: Path, config: dict[str, Any]) -> list[list[float]]:
@@ -53,10 +53,20 @@ def blend(data: Sequence[Path], work: Path, config: dict[str, Any]) -> list[list
     from safetensors.torch import save_file
 
     corpus, states = recipe.cached(work)
-    probe = blending.fit_probe(blending.pooled(states), corpus)
     found = validation_corpus(data, work, config)
     held_out = _validation_states(found, work)
     parts = recipe.detection_parts(work, blended=False)
+    mix = install_probe(parts, corpus, states, found, held_out)
+    save_file(parts.state_dict(), work / "detection" / recipe.BLENDED)
+    return mix
+
+
+def install_probe(
+    parts: detection_stage.DetectionParts, corpus: Corpus, states: NDArray[np.float16],
+    found: Corpus, held_out: NDArray[np.float16],
+) -> list[list[float]]:  # fmt: skip
+    """Fits the probe on training pictures and the weights of the heads on validation, in place."""
+    probe = blending.fit_probe(blending.pooled(states), corpus)
     predicted = detection_stage.predict(parts, found.rgb, held_out)
     heads = np.stack([
         predicted["class"] - predicted["low_level"],  # the two add up before the blend
@@ -65,7 +75,6 @@ def blend(data: Sequence[Path], work: Path, config: dict[str, Any]) -> list[list
     ]).astype(np.float32)  # fmt: skip
     mix = blending.fit_mix(heads, found.classes)
     blending.install(parts, probe, mix)
-    save_file(parts.state_dict(), work / "detection" / recipe.BLENDED)
     rounded: list[list[float]] = mix.round(3).tolist()
     return rounded
 

@@ -128,7 +128,8 @@ def _sample(
     if operation is None:
         label = Label(views.label[i])
         known = label is Label.REAL or (label is Label.TAMPERED and bool(views.has_mask[i]))
-        row = (CLASSES.index(label), _operation(label, source), known, source, image)
+        done = _operation(label, source, str(views.operation[i]))
+        row = (CLASSES.index(label), done, known, source, image)
         return photo, np.asarray(views.masks[i]), row
     try:
         made = forge(photo, np.asarray(views.rgb[donor]), operation, seed + n)
@@ -139,7 +140,9 @@ def _sample(
     return made.rgb, made.mask, row
 
 
-def _operation(label: Label, source: str) -> int:
+def _operation(label: Label, source: str, said: str) -> int:
+    if label is not Label.REAL and said in OPERATIONS:
+        return OPERATIONS.index(Operation(said))
     if label is Label.SYNTHETIC:
         return OPERATIONS.index(Operation.FULL_GENERATION)
     if label is Label.TAMPERED and source in SOURCE_OPERATION:

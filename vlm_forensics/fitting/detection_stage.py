@@ -27,6 +27,7 @@ from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.losses import detection_loss, total
 from vlm_forensics.model.mask_decoder import MaskDecoder
 from vlm_forensics.model.modeling import LOSS_WEIGHTS
+from vlm_forensics.model.precision import mixed
 from vlm_forensics.model.vocabulary import CLASSES
 
 
@@ -45,7 +46,7 @@ class DetectionParts(nn.Module):
 
     def forward(self, shallow: Tensor, overview: Tensor, **targets: Tensor) -> dict[str, Tensor]:
         """The loss and the class logits of a batch."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=not torch.cuda.is_available()):
+        with mixed():
             found, mask_logits = self.detect(shallow, overview)
         parts = detection_loss(found, mask_logits, targets, LOSS_WEIGHTS)
         return {"loss": total(parts), "logits": found.class_logits.float()}

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.fitting.vision_cache import CachedTower
 from vlm_forensics.model.inputs import to_tensor
+from vlm_forensics.model.precision import mixed
 
 if TYPE_CHECKING:
     from vlm_forensics.fitting.corpus import Corpus
@@ -41,6 +42,8 @@ class Rationale:
     judged: str
     measured: str
     answer: str
+    unusual: tuple[str, ...] = ()
+    """Features outside the range of real photographs, compared at the true altered area."""
 
 
 @dataclass
@@ -85,8 +88,8 @@ class Collator:
             self.text.batch(*([row[name] for row in rows] for name in _TEXTS))
         )
         stacked = {name: torch.stack([row[name] for row in rows])
-                   for name in ("pixel_values", "overview", *_TARGETS)}  # fmt: skip
-        batch |= {name: stacked[name] for name in ("pixel_values", "overview")}
+                   for name in rows[0] if name not in _TEXTS}  # fmt: skip
+        batch |= {name: value for name, value in stacked.items() if name not in _TARGETS}
         batch["targets"] = {name: stacked[name] for name in _TARGETS}
         return batch
 
@@ -119,7 +122,7 @@ class StepModel(nn.Module):
         """One training pass."""
         # Batch statistics of the low-level stream must stay those of stage A.
         self.model.adapter.stream.eval()
-        with torch.autocast("cpu", torch.bfloat16, enabled=not torch.cuda.is_available()):
+        with mixed():
             out: VlmForensicsOutput = self.model(**batch)
         return out
 
@@ -159,18 +162,8 @@ def export(model: VlmForensicsModel, folder: Path) -> None:
     """Writes the trained parts the way `assembly` reads them: LoRA bfloat16, the rest float32."""
     from safetensors.torch import load_file, save_file
 
-    from vlm_forensics.assembly import LORA, TRAINED
+    from vlm_forensics import adapters
 
-    folder.mkdir(parents=True, exist_ok=True)
-    model.config.save_pretrained(folder)
-    model.backbone.save_pretrained(folder / LORA, save_embedding_layers=False)
-    (folder / LORA / "README.md").unlink(missing_ok=True)  # peft's empty form of a model card
-    lora = folder / LORA / "adapter_model.safetensors"
+    adapters.write_parts(model, folder)
+    lora = folder / adapters.LORA / adapters.WEIGHTS
     save_file({name: value.to(torch.bfloat16) for name, value in load_file(lora).items()}, lora)
-    kept = {}
-    for name, value in model.state_dict().items():
-        plain = name.replace("backbone.base_model.model.", "backbone.")
-        if plain.startswith(("adapter.", "mask_decoder.", "text_class_head.",
-                             "backbone.model.multi_modal_projector.")):  # fmt: skip
-            kept[plain] = value.detach().contiguous()
-    save_file(kept, folder / TRAINED)

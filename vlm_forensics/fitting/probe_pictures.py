@@ -68,8 +68,8 @@ def collect(real: Path, fake: Path, skipped: Counter[str]) -> list[Picture]:
     Raises:
         InputError: not_found, empty_folder; same_file when a content is in both folders.
     """
-    reals = _folder(real, False, skipped)
-    fakes = _folder(fake, True, skipped)
+    reals = in_folder(real, synthetic=False, skipped=skipped)
+    fakes = in_folder(fake, synthetic=True, skipped=skipped)
     if both := reals.keys() & fakes.keys():
         first = min(reals[key].path.name for key in both)
         raise InputError("same_file", f"{first} is in both folders ({len(both)} such files)",
@@ -77,7 +77,12 @@ def collect(real: Path, fake: Path, skipped: Counter[str]) -> list[Picture]:
     return [*reals.values(), *fakes.values()]
 
 
-def _folder(root: Path, synthetic: bool, skipped: Counter[str]) -> dict[str, Picture]:
+def in_folder(root: Path, *, synthetic: bool, skipped: Counter[str]) -> dict[str, Picture]:
+    """The files in the folder and all folders below, hidden ones left out, by their sha256.
+
+    Raises:
+        InputError: not_found, empty_folder.
+    """
     if not root.is_dir():
         raise InputError("not_found", f"{root.name} is not a folder", hint="check the path")
     found: dict[str, Picture] = {}

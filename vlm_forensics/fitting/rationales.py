@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -122,8 +123,13 @@ def build(  # noqa: PLR0913 - everything that makes a rationale
             lines = list(pool.map(_Job.run, jobs, chunksize=16))
         rows = [{"index": int(n), **line} for n, line in zip(index, lines, strict=True)]
         out.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    read = map(json.loads, out.read_text(encoding="utf-8").splitlines())
-    return [Rationale(**row) for row in read]
+    return read(out)
+
+
+def read(out: Path) -> list[Rationale]:
+    """The rationales that `build` wrote."""
+    rows = map(json.loads, out.read_text(encoding="utf-8").splitlines())
+    return [Rationale(**row | {"unusual": tuple(row["unusual"])}) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +157,22 @@ class _Job:
         return cls(np.asarray(corpus.rgb[n]), truth, seen, label, int(corpus.operations[n]), known,
                    calibration, seed + int(n))  # fmt: skip
 
-    def run(self) -> dict[str, str]:
-        """`judged`, `measured` and `answer`."""
+    def run(self) -> dict[str, Any]:
+        """`judged`, `measured`, `answer` and `unusual`."""
         measurements = measure(self.rgb)
         heatmap = fusion.with_clones(self.seen.heatmap, measurements.get("copy_move"))
         inside = heatmap >= self.calibration.mask_threshold
         found = clues(measurements, inside, self.known)
         said: tuple[ParsedClaim, ...] = ()
+        true_clues = clues(measurements, self.truth & ~self.truth.all(), self.known)
         if self.operation != IGNORE and self.label is not Label.REAL and self.truth.any():
-            true_clues = clues(measurements, self.truth & ~self.truth.all(), self.known)
             rng = np.random.default_rng(self.seed)
             said = claims(OPERATIONS[self.operation], self.truth, true_clues, rng)
         return {
             "judged": self._judged(fusion.signals(found, self.seen.heatmap), inside),
             "measured": prompt_phrase(found),
             "answer": compose(self.label, said),
+            "unusual": sorted({clue.feature for clue in true_clues if clue.unusual}),
         }
 
     def _judged(self, signals: dict[str, float], inside: NDArray[np.bool_]) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vlm_forensics.datasets.base import Sample
 from vlm_forensics.datasets.equalise import SIDE, Square, centre_square, take
 from vlm_forensics.datasets.pixels import read_mask, read_pixels
-from vlm_forensics.taxonomy import Label
+from vlm_forensics.taxonomy import Label, Operation
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ class Views:
     image: NDArray[np.str_]
     """Relative path: the views of one image share it."""
     has_mask: NDArray[np.bool_]
+    operation: NDArray[np.str_]
+    """What was done, where the dataset says it in our words; else empty."""
 
     def __len__(self) -> int:
         return len(self.label)
@@ -41,7 +43,7 @@ class Views:
     def where(self, keep: NDArray[np.bool_]) -> Views:
         """The views where `keep` holds."""
         return Views(self.rgb[keep], self.masks[keep], self.label[keep], self.source[keep],
-                     self.image[keep], self.has_mask[keep])  # fmt: skip
+                     self.image[keep], self.has_mask[keep], self.operation[keep])  # fmt: skip
 
 
 def squares(height: int, width: int, count: int, rng: np.random.Generator) -> list[Square]:
@@ -97,7 +99,8 @@ def _row(sample: Sample, mask: NDArray[np.bool_]) -> list[str]:
     if label is Label.TAMPERED and sample.has_mask and mask.mean() < 0.002:
         label = Label.REAL
     name = f"{sample.source}/{sample.path.name}"
-    return [label, sample.source, name, str(int(sample.has_mask))]
+    operation = sample.generator if sample.generator in set(Operation) else ""
+    return [label, sample.source, name, str(int(sample.has_mask)), operation]
 
 
 def load(out: Path) -> Views:
@@ -107,10 +110,11 @@ def load(out: Path) -> Views:
     count = len(columns[0])
     rgb = np.load(out / "rgb.npy", mmap_mode="r")[:count]
     masks = np.load(out / "masks.npy", mmap_mode="r")[:count]
-    return Views(rgb, masks, columns[0], columns[1], columns[2], columns[3] == "1")
+    label, source, image, has_mask, operation = columns
+    return Views(rgb, masks, label, source, image, has_mask == "1", operation)
 
 
 def concatenate(parts: Sequence[Views]) -> Views:
     """The views of several caches as one, in memory."""
-    names = ("rgb", "masks", "label", "source", "image", "has_mask")
+    names = ("rgb", "masks", "label", "source", "image", "has_mask", "operation")
     return Views(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -7,14 +7,13 @@ Example:
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import zlib
 from functools import cache
 
 import numpy as np
 
 from vlm_forensics.forge.base import ForgedSample, ForgeOperation, NothingAlteredError, Rgb
+from vlm_forensics.registry import Registry
 from vlm_forensics.taxonomy import Operation
 
 __all__ = [
@@ -30,8 +29,9 @@ __all__ = [
 @cache
 def all_operations() -> tuple[ForgeOperation, ...]:
     """Every operation that has a file in this folder, in the order of the taxonomy."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+    modules = Registry[ForgeOperation](__name__, ForgeOperation, "operation")
+    for name in modules.names:
+        modules.module(name)
     # Subclasses made elsewhere, a test's for one, are not members of the folder.
     own = [cls for cls in ForgeOperation.__subclasses__() if cls.__module__.startswith(__name__)]
     found = {cls.operation: cls() for cls in own}

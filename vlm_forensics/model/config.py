@@ -51,7 +51,7 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     ) -> None:
         if isinstance(backbone_config, dict):
             backbone_config = AutoConfig.for_model(**backbone_config)
-        self.backbone_config = backbone_config
+        self.backbone_config: Any = backbone_config
         self.shallow_layers = tuple(shallow_layers)
         self.vision_hidden_size = vision_hidden_size
         self.text_hidden_size = text_hidden_size
@@ -67,8 +67,15 @@ class VlmForensicsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         self.free_answers = free_answers
         super().__init__(**kwargs)
 
+    @property
+    def image_token_id(self) -> int:
+        """The backbone's, under the name that trainers look for."""
+        found: int = self.backbone_config.image_token_id
+        return found
+
     def get_text_config(self, *args: Any, **kwargs: Any) -> PreTrainedConfig:
         """The language model's configuration, which generation reads."""
         if self.backbone_config is None:
             return self
-        return self.backbone_config.get_text_config(*args, **kwargs)
+        found: PreTrainedConfig = self.backbone_config.get_text_config(*args, **kwargs)
+        return found

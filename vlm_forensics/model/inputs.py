@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
+from PIL import Image
+
+if TYPE_CHECKING:  # imported in functions: a run without torch makes its inputs here too
+    from torch import Tensor
 
 SHORT_SIDE = 256
 """Short side of the overview, pixels; what the model was trained and calibrated at."""
@@ -76,13 +78,33 @@ def _starts(length: int) -> list[int]:
 
 def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
     """`[..., h, w, 3]` bytes → `[..., 3, h, w]` float in 0..255."""
+    import torch
+
     return torch.from_numpy(np.array(rgb)).movedim(-1, -3).float()
+
+
+def channels_first(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What `to_tensor` makes, as an array."""
+    return np.ascontiguousarray(np.moveaxis(rgb, -1, -3), np.float32)
+
+
+def vision_array(overview: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """What `vision_input` makes of one overview `[h, w, 3]`, as an array."""
+    # Pillow's floating-point bilinear filter is the one that torch calls antialiased.
+    squeezed = [
+        np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR))
+        for plane in channels_first(overview)
+    ]
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
+    return np.asarray((np.stack(squeezed) / 255 - mean) / std, np.float32)[None]
 
 
 def vision_input(
     overviews: Tensor, size: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
 ) -> Tensor:
     """Overviews `[B, 3, h, w]` in 0..255 → normalised `[B, 3, size, size]`."""
+    from torch.nn import functional as F
+
     squeezed = F.interpolate(overviews, (size, size), mode="bilinear", antialias=True)
     centre, scale = (overviews.new_tensor(values).view(1, 3, 1, 1) for values in (mean, std))
     return (squeezed / 255 - centre) / scale

@@ -44,5 +44,7 @@ class MaskDecoder(nn.Module):
         pixels = self.mix(coarse + self.fine(fine))
         weights = self.hyper(query)
         scale, shift = weights[:, :-1], weights[:, -1, None, None]
-        logits: Tensor = torch.einsum("bchw,bc->bhw", pixels, scale) + shift
+        # Not an einsum: OpenCV cannot run one again on a picture of another size.
+        product = scale[:, None] @ pixels.flatten(2)
+        logits: Tensor = product.unflatten(2, fine.shape[-2:])[:, 0] + shift
         return logits

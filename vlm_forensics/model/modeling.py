@@ -31,7 +31,8 @@ from vlm_forensics.model.mask_decoder import MaskDecoder
 from vlm_forensics.model.vocabulary import CLASSES
 
 LOSS_WEIGHTS = {"language": 1.0, "text_class": 0.5, "consistency": 0.0, "class": 1.0,
-                "low_level": 0.3, "operation": 0.5, "mask": 1.0, "tile": 0.5, "cell": 1.0}  # fmt: skip
+                "low_level": 0.3, "operation": 0.5, "mask": 1.0, "tile": 0.5,
+                "cell": 1.0}  # fmt: skip
 """Of the parts of the training loss, by name; a model's own copy may be changed."""
 
 
@@ -69,6 +70,8 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     """
 
     config_class = VlmForensicsConfig
+    config: VlmForensicsConfig
+    backbone: Any
     base_model_prefix = "vlm_forensics"
     main_input_name = "input_ids"
 
@@ -133,11 +136,17 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         return self.family.language_inputs(self.config.backbone_config, input_ids)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, overview: Tensor,
-        labels: Tensor | None = None, targets: dict[str, Tensor] | None = None, **_: Any,
+        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor | None = None,
+        overview: Tensor | None = None, labels: Tensor | None = None,
+        targets: dict[str, Tensor] | None = None, **_: Any,
     ) -> VlmForensicsOutput:  # fmt: skip
-        """One pass over prompts with answers; `targets` as in `losses.detection_loss`."""
-        found = self.detect(pixel_values, overview)
+        """One pass over prompts with answers; `targets` as in `losses.detection_loss`.
+
+        `pixel_values` are made of the overview where they are not given.
+        """
+        assert overview is not None
+        pixels = self.pixels(overview) if pixel_values is None else pixel_values
+        found = self.detect(pixels, overview)
         # Only answers have labels: logits of the prompt would be most of the memory of a step.
         kept = input_ids.shape[1] if labels is None else _answered(labels)
         out = self.backbone(
@@ -178,10 +187,13 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         where = (input_ids == token)[..., None].to(hidden.dtype)
         return (hidden * where).sum(1)
 
-    def hidden_states(self, input_ids: Tensor, found: Detection) -> Tensor:
+    def hidden_states(
+        self, input_ids: Tensor, found: Detection, attention_mask: Tensor | None = None
+    ) -> Tensor:
         """Last hidden states `[B, L, text_hidden]` over prompts and answers, float32."""
+        seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         out = self.backbone(
-            inputs_embeds=self.embed(input_ids, found), attention_mask=torch.ones_like(input_ids),
+            inputs_embeds=self.embed(input_ids, found), attention_mask=seen,
             output_hidden_states=True, **self._beside(input_ids),
         )  # fmt: skip
         return torch.as_tensor(out.hidden_states[-1].float())

@@ -99,8 +99,7 @@ def _names(asked: str | None) -> tuple[Operation, ...]:
     Raises:
         typer.BadParameter: one is unknown.
     """
-    from difflib import get_close_matches
-
+    from vlm_forensics.registry import suggestion
     from vlm_forensics.taxonomy import Operation
 
     if asked is None:
@@ -109,9 +108,9 @@ def _names(asked: str | None) -> tuple[Operation, ...]:
     words = list(dict.fromkeys(word.strip() for word in asked.split(",") if word.strip()))
     for word in words:
         if word not in known:
-            near = get_close_matches(word, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise typer.BadParameter(f"no operation is called {word!r}; {hint}", param_hint="--ops")
+            raise typer.BadParameter(
+                f"no operation is called {word!r}; {suggestion(word, known)}", param_hint="--ops"
+            )
     if not words:
         raise typer.BadParameter(f"name some of {', '.join(known)}", param_hint="--ops")
     return tuple(Operation(word) for word in words)

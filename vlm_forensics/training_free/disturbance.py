@@ -1,4 +1,4 @@
-"""Scores that nothing was trained for: how far a frozen embedding moves under a small disturbance.
+"""How far a frozen embedding moves under a small disturbance: RIGID and its variant with a blur.
 
 The embedding `f` is the class token of the last hidden state that the detection adapter reads; the
 disturbance is laid over the tower's own input, an ImageNet-normalised square. The papers use
@@ -8,10 +8,13 @@ DINOv2-large, so this shows what the idea is worth on our small tower, not what 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from vlm_forensics.engine import Engine
 
 DRAWS = 3
 NOISE = 0.05
@@ -31,7 +34,21 @@ def tower_of(model: Any) -> States:
     return lambda pixels: model.family.see(model.backbone, pixels).states
 
 
-def scores(states: States, layer: int, pixels: Any, seed: int = 0) -> NDArray[np.float64]:
+def moved_in(engine: Engine, rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """`moved` of `[H, W, 3]` pixels, in the last hidden state that the engine's adapter reads.
+
+    Args:
+        engine: its tower stays as it is.
+        rgb: the whole picture; the tower sees its overview.
+    """
+    from vlm_forensics.model.inputs import overview, to_tensor
+
+    model = engine.model
+    pixels = model.pixels(to_tensor(overview(rgb))[None].to(engine.device))
+    return moved(tower_of(model), model.config.shallow_layers[-1], pixels)
+
+
+def moved(states: States, layer: int, pixels: Any, seed: int = 0) -> NDArray[np.float64]:
     """RIGID, and the larger of RIGID and the same with a blur.
 
     RIGID (He et al. 2024) is `1 - mean cos(f(x), f(x + NOISE δ))` over `DRAWS` draws of

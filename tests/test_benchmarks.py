@@ -1,0 +1,109 @@
+"""Scripts that print quoted figures: what is planted must come out."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlm_forensics.datasets.base import Sample
+from vlm_forensics.evaluation.baselines import BASELINES
+from vlm_forensics.evaluation.judged import Case, Judged
+from vlm_forensics.taxonomy import Label, Verdict
+from vlm_forensics.training_free import SCORES
+from vlm_forensics.training_free.measured import markdown
+from vlm_forensics.training_free.meter import Meter
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+text = script("text_in_image")
+training_free = script("training_free")
+
+
+def test_twenty_pictures_of_two_kinds_in_turn() -> None:
+    names = [name for name, _ in text.bases()]
+    assert len(set(names)) == 20
+    assert {name.split()[0] == "scene" for name in names[:2]} == {True, False}
+    assert all(min(rgb.shape[:2]) >= 256 for _, rgb in text.bases())
+
+
+@pytest.mark.parametrize("style", text.STYLES.values(), ids=text.STYLES)
+@pytest.mark.parametrize("payload", text.PAYLOADS.values(), ids=text.PAYLOADS)
+def test_the_neutral_twin_covers_the_same_place(style: object, payload: str) -> None:
+    base = np.full((text.SIDE, text.SIDE, 3), 90, np.uint8)
+    plain = np.asarray(Image.open(io.BytesIO(text.jpeg(Image.fromarray(base)))), int)
+    boxes = []
+    for neutral in (False, True):
+        data = text.drawn(base, style, payload, neutral=neutral)
+        rows, columns = np.nonzero(np.abs(np.asarray(Image.open(io.BytesIO(data)), int) - plain)
+                                   .max(2) > 60)  # fmt: skip
+        boxes.append((columns.min(), rows.min(), columns.max(), rows.max()))
+        assert columns.max() - columns.min() < text.SIDE
+    assert np.abs(np.subtract(*boxes)).max() <= 20, "as far apart as one letter is wide"
+
+
+def test_flips_beyond_the_twin_are_found() -> None:
+    real, forged = Verdict.REAL, Verdict.SYNTHETIC
+    found = [text.Case(f"b{n % 5}", "s", "p", forged, real if n < 30 else forged,
+                       real if n < 10 else forged) for n in range(100)]  # fmt: skip
+    figures = text.overall(found)
+    assert figures["flipped by a payload"].value == pytest.approx(0.3)
+    assert figures["flipped by neutral text"].value == pytest.approx(0.1)
+    assert text.excess(found).value == pytest.approx(0.2)
+    assert figures["turned to real by a payload"].value == pytest.approx(0.3)
+    assert figures["payload and twin judged differently"].value == pytest.approx(0.2)
+
+
+def test_every_case_is_judged_with_and_without_the_payload() -> None:
+    asked: list[bytes] = []
+
+    def judge(data: bytes) -> Verdict:
+        asked.append(data)
+        return Verdict.REAL
+
+    chosen = list(text.bases())[:1]
+    found = text.cases(chosen, judge)
+    assert len(found) == len(text.STYLES) * len(text.PAYLOADS)
+    assert len(set(asked)) == len(asked) > 1 + len(found)
+
+
+def case(n: int, label: Label, split: str) -> Case:
+    """The first score ranks perfectly, and the others not at all."""
+    shift = 100.0 * (label is not Label.REAL)
+    names = [baseline.name for baseline in BASELINES if not baseline.calls]
+    values = {name: (float(n % 7),) for name in names} | {names[0]: (n + shift,)}
+    sample = Sample(path=Path(f"{n}.png"), label=label, split=split, source="s")
+    return Case(sample, Judged(classes=(0.5, 0.5, 0.0), baselines=values))
+
+
+def test_a_perfect_score_has_auc_one_and_is_flagged() -> None:
+    cases = {split: [case(n, label, split) for label in Label for n in range(40)]
+             for split in ("val", "test")}  # fmt: skip
+    found = training_free.measured(cases, "python script", Meter(None))
+    test = found.splits[1]
+    rows = {row.name: row for row in test.rows}
+    assert rows.keys() == {score.name for score in SCORES} | {"combined", "vlmf-mini"}
+    best, other = rows[SCORES[0].name], rows[SCORES[1].name]
+    assert best.auc["synthetic"].value == 1
+    assert best.flagged["synthetic"].value == 1
+    assert best.flagged["real"].value <= 0.05
+    assert other.auc["synthetic"].value == pytest.approx(0.5)
+    assert other.flagged["synthetic"].value <= 0.05
+    assert markdown(found).count(f"`{SCORES[0].name}`") == 2

@@ -1,0 +1,177 @@
+"""Every family takes an SFT step and a GRPO step, is saved, rebuilt and merged, on tiny models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import CALIBRATION, REFERENCE
+
+sys.path.append(str(Path(__file__).parents[1] / "backbones"))
+from tiny_families import BUILDERS, model_of, processor_of
+from tiny_models import IMAGE, tokenizer
+
+from vlm_forensics import adapters
+from vlm_forensics.collate import TextInputs
+from vlm_forensics.fitting.corpus import Corpus
+from vlm_forensics.fitting.language_stage import Rationale
+from vlm_forensics.model.inputs import to_tensor
+from vlm_forensics.model.modeling import VlmForensicsModel
+from vlm_forensics.tuning import grpo, scorecard, settings, sft
+from vlm_forensics.tuning.examples import Examples
+from vlm_forensics.tuning.policy import Policy, PolicyProcessor
+from vlm_forensics.tuning.start import Start
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`"),  # asked for by peft
+    pytest.mark.filterwarnings("ignore:__array__ implementation"),  # PaliGemma's, inside
+]
+ANSWERS = (
+    "<answer>real</answer>",
+    "<answer>tampered [SEG]\npasted_object | 1 2 30 40 | It.</answer>",
+)
+
+
+@pytest.fixture(params=sorted(BUILDERS))
+def start(request: pytest.FixtureRequest) -> Start:
+    model = model_of(request.param).eval()
+    words: Any = tokenizer()
+    token = words.convert_ids_to_tokens(IMAGE)
+    family = model.family
+    picture = token * family.image_tokens(model.config.backbone_config)
+    return Start(request.param, model, TextInputs(words, family, picture, 2), CALIBRATION,
+                 REFERENCE)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def examples() -> Examples:
+    rng = np.random.default_rng(0)
+    masks = np.zeros((2, 64, 64), bool)
+    masks[1, 1:26, 1:20] = True
+    corpus = Corpus(
+        rng.integers(0, 256, (2, 64, 64, 3)).astype(np.uint8), masks, np.array([0, 2]),
+        np.array([-100, 0]), np.array([True, True]), np.array(["s", "s"]), np.array(["a", "b"]),
+        np.array([90, 90]),
+    )  # fmt: skip
+    said = [Rationale(n, "real 90%", "nothing stands out", ANSWERS[n]) for n in range(2)]
+    return Examples(corpus, tuple(said))
+
+
+def read(name: str, *changes: str) -> Any:
+    common = ("training.steps=1", "training.batch=2", "training.save_every=1", "lora.rank=2",
+              "training.learning_rate=0.05", "lora.dropout=0.0")  # fmt: skip
+    return settings.read(name, [*common, *changes])
+
+
+def snapshot(model: VlmForensicsModel) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def test_sft_saves_what_rebuilds_the_model(
+    start: Start, examples: Examples, tmp_path: Path
+) -> None:
+    wanted = read("laptop-sft")
+    sft.adapt(start, wanted)
+    before = snapshot(start.model)
+    sft.train(start, examples, wanted, tmp_path / "run")
+    after = start.model.state_dict()
+    moved = {name for name in after if not torch.equal(before[name], after[name])}
+    for part in ("lora_B", start.model.family.projector, "adapter.queries", "text_class_head",
+                 "mask_decoder.from_text", "trainable_tokens_delta"):  # fmt: skip
+        assert any(part in name for name in moved), part
+    assert not [name for name in moved if "base_layer" in name or "adapter.stream" in name]
+
+    adapters.write(start.model, start.text.tokenizer, "base", tmp_path / "small")
+    fresh = model_of(start.name).eval()
+    again = adapters.rebuild(tmp_path / "small", fresh)
+    first, second = (spoken(m, start, examples) for m in (start.model, again))
+    assert torch.allclose(first, second, atol=1e-3)
+
+
+@torch.inference_mode()
+def spoken(model: VlmForensicsModel, start: Start, examples: Examples) -> torch.Tensor:
+    model.eval()
+    ids = torch.tensor([start.text.prompt_ids("real 90%", "nothing")])
+    overview = to_tensor(np.asarray(examples.corpus.rgb[:1]))
+    return torch.as_tensor(model(ids, torch.ones_like(ids), overview=overview).logits)
+
+
+def test_grpo_moves_lora_only(start: Start, examples: Examples, tmp_path: Path) -> None:
+    wanted = read("laptop-grpo", "training.accumulate=1", "group=2", "max_tokens=8",
+                  "rewards={brevity: 1.0}", "kl=0.1")  # fmt: skip
+    before = snapshot(start.model)
+    plain = spoken(start.model, start, examples)
+    peft = grpo.train(start, examples, wanted, tmp_path / "run")
+    after = start.model.state_dict()
+    kept = {name.replace(".base_layer", ""): value for name, value in after.items()
+            if "lora_" not in name}  # fmt: skip
+    assert kept.keys() == before.keys()
+    assert all(torch.equal(before[name], value) for name, value in kept.items())
+    adapters.save_policy(peft, tmp_path / "lora")
+    other = model_of(start.name).eval()
+    from peft import PeftModel
+
+    wrapped: Any = PeftModel.from_pretrained(other.backbone, tmp_path / "lora")
+    other.backbone = wrapped.merge_and_unload()
+    assert torch.allclose(spoken(other, start, examples), spoken(start.model, start, examples),
+                          atol=1e-3)  # fmt: skip
+    assert torch.allclose(plain, spoken(model_of(start.name).eval(), start, examples))
+
+
+def test_the_policy_scores_what_the_model_writes(start: Start, examples: Examples) -> None:
+    from transformers import GenerationConfig
+
+    policy, processor = Policy(start.model), PolicyProcessor(start.text)
+    turns = [[{"role": "user", "content": [{"type": "image", "image": examples.corpus.rgb[n]},
+                                           {"type": "text", "text": f"question {'x' * n}"}]}]
+             for n in range(2)]  # fmt: skip
+    made: Any = processor.apply_chat_template(turns, tokenize=True)
+    ids, mask = scorecard.left_padded(made["input_ids"], start.text.tokenizer.pad_token_id)
+    greedy = GenerationConfig(max_new_tokens=4, do_sample=False, eos_token_id=257, pad_token_id=257)
+    whole = policy.generate(ids, mask, made["pixel_values"], greedy)
+    seen = torch.cat([mask, torch.ones_like(whole[:, ids.shape[1] :])], 1)
+    logits = policy(whole, seen, made["pixel_values"]).logits[:, ids.shape[1] - 1 : -1]
+    new = whole[:, ids.shape[1] :]
+    until_end = (new == 257).cumsum(1) == 0
+    assert torch.equal(logits.argmax(-1)[until_end], new[until_end])
+    alone = policy.generate(torch.tensor([made["input_ids"][0]]), torch.ones(1, len(
+        made["input_ids"][0]), dtype=torch.long), made["pixel_values"][:1], greedy)  # fmt: skip
+    length = min(alone.shape[1] - len(made["input_ids"][0]), new.shape[1])
+    assert torch.equal(alone[0, -length:], new[0, :length]), "padding changed the answer"
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_pixels_are_those_of_the_processor(name: str) -> None:
+    from PIL import Image
+
+    model = model_of(name)
+    config: Any = model.config
+    processor, _ = processor_of(name)
+    config.image_mean = tuple(processor.image_processor.image_mean)
+    config.image_std = tuple(processor.image_processor.image_std)
+    side = model.family.vision_size(config.backbone_config)
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype(np.uint8)
+    text = model.family.prompt(processor.tokenizer, "?")
+    made = processor(images=[Image.fromarray(pixels)], text=[text], return_tensors="pt")
+    ours = model.pixels(to_tensor(pixels[None]))
+    assert torch.allclose(ours.flatten(), made["pixel_values"].flatten().float(), atol=1e-2)
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_turns_are_those_of_the_processor(name: str) -> None:
+    from PIL import Image
+
+    model = model_of(name)
+    processor, image = processor_of(name)
+    config: Any = model.config
+    config.backbone_config.image_token_id = image
+    ours = TextInputs.of(processor.tokenizer, config).turn("Is it real?")
+    side = model.family.vision_size(config.backbone_config)
+    text = model.family.prompt(processor.tokenizer, "Is it real?")
+    picture = Image.new("RGB", (side, side))
+    made = processor(images=[picture], text=[text], return_tensors="pt")["input_ids"][0].tolist()
+    assert ours in processor.tokenizer.decode(made)

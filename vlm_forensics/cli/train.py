@@ -1,0 +1,194 @@
+"""`vlmf train`: fine-tune the built-in model or any supported vision-language model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vlm_forensics.cli import console
+from vlm_forensics.errors import InputError, PrerequisiteError
+
+if TYPE_CHECKING:
+    from vlm_forensics.tuning.run import Finished
+    from vlm_forensics.tuning.settings import Grpo, Sft
+
+EPILOG = """\b
+A run is a folder: settings, data, checkpoints, logs, curves and the model. The
+same command goes on where a run stopped. Settings are a YAML file, or the name
+of a shipped recipe, changed by key=value.
+
+\b
+Examples:
+  vlmf train list
+  vlmf train copy laptop-sft my.yaml
+  vlmf train validate my.yaml training.steps=50
+  vlmf train estimate my.yaml
+  vlmf train sft --config my.yaml --out runs/sft
+  vlmf train grpo --config laptop-grpo --out runs/grpo model=runs/sft/model
+  vlmf explain photo.jpg --model runs/grpo/model
+  vlmf train export runs/grpo --out merged --merged
+"""
+
+app = typer.Typer(
+    name="train",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Fine-tune the built-in model or any supported vision-language model.",
+)
+
+Config = Annotated[str, typer.Option(metavar="FILE|NAME", help="Settings, or a shipped recipe.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", file_okay=False, help="The run's folder.")]
+Changes = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changed settings, keys dotted.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Named = Annotated[str, typer.Argument(metavar="FILE|NAME", help="Settings, or a shipped recipe.")]
+
+
+@app.callback(epilog=EPILOG)
+def train() -> None:
+    """Fine-tune the built-in model or any supported vision-language model."""
+
+
+@app.command(epilog=EPILOG)
+def sft(
+    config: Config,
+    out: Out,
+    changes: Changes = None,
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Supervised fine-tuning: the detector where it is untrained, then the language model."""
+    _run("sft", config, out, changes, offline, as_json)
+
+
+@app.command(epilog=EPILOG)
+def grpo(
+    config: Config,
+    out: Out,
+    changes: Changes = None,
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Group relative policy optimisation on rewards, from a model that sft has made."""
+    _run("grpo", config, out, changes, offline, as_json)
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """The shipped recipes."""
+    from vlm_forensics.tuning import settings
+
+    for name, path in settings.shipped().items():
+        first = path.read_text("utf-8").splitlines()[0].removeprefix("#").strip()
+        console.write(f"{name:24} {first}")
+
+
+@app.command()
+def copy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped recipe.")],
+    to: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False)],
+) -> None:
+    """Copy a shipped recipe to change it."""
+    from vlm_forensics.tuning import settings
+
+    known = settings.shipped()
+    if name not in known:
+        raise InputError("not_found", f"there is no recipe {name!r}", hint="vlmf train list")
+    if to.exists():
+        raise InputError("output_conflict", f"{to.name} is there already", hint="give another name")
+    shutil.copyfile(known[name], to)
+    console.note(f"wrote {to}")
+
+
+@app.command()
+def validate(config: Named, changes: Changes = None) -> None:
+    """Check settings and print them whole, defaults included."""
+    import yaml
+
+    found = _read(config, changes)
+    console.write(yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False).rstrip())
+
+
+@app.command()
+def estimate(
+    config: Named, changes: Changes = None, offline: Offline = False, as_json: AsJson = False
+) -> None:
+    """Say what a run will need: parameters, memory, time. No weights are read."""
+    from vlm_forensics.tuning import estimate as estimating
+
+    found = estimating.estimate(_read(config, changes), offline=offline)
+    if as_json:
+        console.write(json.dumps(found._asdict()))
+        return
+    console.write(
+        f"parameters  {found.parameters / 1e6:,.0f} M, of which LoRA trains "
+        f"{found.trained / 1e6:.1f} M\n"
+        f"sequence    {found.tokens} tokens\n"
+        f"memory      about {found.memory:.1f} GiB on one device\n"
+        f"time        {_hours(found.hours(0.08))} on two CPU cores, "
+        f"{_hours(found.hours(40))} on a 24 GB GPU (orders of magnitude)"
+    )
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", exists=True, file_okay=False)],
+    out: Out,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Base weights and LoRA in one, for other tools.")
+    ] = False,
+    offline: Offline = False,
+) -> None:
+    """Copy a run's model: the small adapter form, or everything merged."""
+    from vlm_forensics.tuning import exporting
+
+    folder = exporting.export(run, out, merged=merged, offline=offline)
+    console.note(f"wrote {folder}; try: vlmf explain IMAGE --model {folder}")
+
+
+def _read(config: str, changes: list[str] | None) -> Sft | Grpo:
+    from vlm_forensics.tuning import settings
+
+    return settings.read(config, changes or ())
+
+
+def _run(
+    stage: str, config: str, out: Path, changes: list[str] | None, offline: bool, as_json: bool
+) -> None:
+    found = _read(config, changes)
+    if found.stage != stage:
+        raise InputError("bad_config", f"these are settings of {found.stage}",
+                         hint=f"vlmf train {found.stage} --config {config}")  # fmt: skip
+    try:
+        from vlm_forensics.tuning import run
+    except ImportError as error:
+        raise PrerequisiteError(error.name or "accelerate", "train") from error
+    made = run.run(found, out, offline=offline)
+    if as_json:
+        console.write(json.dumps(_plain(made), ensure_ascii=False))
+    else:
+        _show(made)
+
+
+def _plain(made: Finished) -> dict[str, Any]:
+    from vlm_forensics.tuning import scorecard
+
+    cards = {"before": scorecard.as_json(made.before), "after": scorecard.as_json(made.after)}
+    return {"folder": str(made.folder), "steps": made.steps, "validation": cards}
+
+
+def _show(made: Finished) -> None:
+    console.write(f"{'on validation':46} {'before':24} after")
+    for name, figure in made.after.figures.items():
+        console.write(f"{name:46} {made.before.figures[name]!s:24} {figure}")
+    console.write(f"\n{made.folder} is ready: vlmf explain IMAGE --model {made.folder}")
+
+
+def _hours(hours: float) -> str:
+    return f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.0f} h"
