@@ -96,6 +96,12 @@ def test_without_a_model_it_measures_and_says_so(vlmf: Run) -> None:
     assert report.evidence
 
 
+def test_a_calibration_that_is_none_is_refused(vlmf: Run) -> None:
+    code, out, err = vlmf("explain", "photo.jpg", "--mode", "vqa", "--reals", "none.json")
+    assert (code, out) == (3, "")
+    assert "error[not_found] none.json does not exist" in err
+
+
 def test_auto_falls_back_in_the_documented_order(vlmf: Run, server: Server) -> None:
     code, out, err = vlmf("explain", "photo.jpg", "--offline", "--json")
     report = Report.from_json(out)
@@ -180,6 +186,7 @@ WRONG = [
     ("--url", "http://x/v1", "--vlm-model", "m", "--offline"),
     ("--url", "http://x/v1", "--vlm-model", "m", "--mode", "model"),
     ("--mode", "vqa", "--no-rationale"),
+    ("--mode", "model", "--reals", "reals.json"),
     ("--mode", "magic"),
 ]
 

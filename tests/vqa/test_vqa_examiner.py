@@ -27,9 +27,12 @@ from vqa_server import (
 
 from vlm_forensics.endpoint import Access, Usage
 from vlm_forensics.errors import EndpointError, InputError
+from vlm_forensics.fitting.reals import summed_up
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.report import Report
 from vlm_forensics.taxonomy import Artifact, Verdict
+from vlm_forensics.training_free import TrainingFree, meter
+from vlm_forensics.training_free.meter import Meter
 from vlm_forensics.vqa import probes
 from vlm_forensics.vqa.engines import EndpointEngine
 from vlm_forensics.vqa.examiner import VqaExaminer
@@ -355,6 +358,33 @@ def test_without_a_model_there_are_measurements_and_no_verdict(image: EvidenceIm
     assert report.score is None
     assert len(report.evidence) >= 10
     assert all(item.source.startswith("feature:") for item in report.evidence)
+
+
+@pytest.fixture
+def scores(monkeypatch: pytest.MonkeyPatch) -> TrainingFree:
+    """One known score among 24 photographs, beyond all of which every picture lies."""
+    monkeypatch.setattr(meter, "measured", lambda _: {"resampling": 99.0})
+    own = Meter(None)
+    names = [f"{n:064x}" for n in range(24)]
+    reals = summed_up(
+        {n: {"resampling": float(i)} for i, n in enumerate(names)}, own.settings(), {}
+    )
+    return TrainingFree(reals, own)
+
+
+def test_scores_among_own_photographs_are_evidence_and_no_verdict(
+    server: Server, image: EvidenceImage, scores: TrainingFree
+) -> None:
+    report = VqaExaminer(None, scores=scores).examine(image).report
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert [reason.code for reason in report.reasons] == ["no_model", "training_free_unusual"]
+    found = [e for e in report.evidence if e.source.startswith("training_free:")]
+    assert [e.source for e in found] == ["training_free:resampling", "training_free:combined"]
+    assert [e.id for e in report.evidence] == [f"e{n + 1}" for n in range(len(report.evidence))]
+    assert report.model.calibration.startswith("reals ")
+    asked = examine(server, image, scores=scores)
+    assert (asked.verdict, asked.reasons) == (Verdict.REAL, ())
+    assert "training_free:combined" in {e.source for e in asked.evidence}
 
 
 # --- the contract of engines ---------------------------------------------------------------------

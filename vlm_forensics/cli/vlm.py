@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from vlm_forensics.training_free import TrainingFree
     from vlm_forensics.vqa.engines import Engine
     from vlm_forensics.vqa.examiner import VqaExaminer
 
@@ -64,6 +65,12 @@ Rate = Annotated[
     float | None, typer.Option("--rate", min=0.01, help="Its requests a minute at most.")
 ]
 
+Reals = Annotated[
+    Path | None,
+    typer.Option("--reals", metavar="FILE", dir_okay=False,
+                 help="Without a tuned model, compare with the photographs of vlmf calibrate."),
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Vlm:
@@ -79,6 +86,7 @@ class Vlm:
     extra: str | None
     jobs: int | None
     rate: float | None
+    reals: Path | None
 
     @property
     def given(self) -> bool:
@@ -120,10 +128,11 @@ class Vlm:
         return {"--key-env": self.key_env, "--timeout": self.timeout, "--extra": self.extra,
                 "--jobs": self.jobs, "--rate": self.rate}  # fmt: skip
 
-    def examiner(self) -> VqaExaminer:
+    def examiner(self, *, offline: bool) -> VqaExaminer:
         """Asks it; without one, measures only.
 
         Raises:
+            InputError: the file of `--reals` cannot be used.
             EndpointError: endpoint_bad_url, endpoint_no_key.
             WeightsError: a file of the folder is missing, damaged or not safe to load.
             ModelError: the folder holds no model that can be asked.
@@ -132,7 +141,14 @@ class Vlm:
 
         engine = self._engine() if self.given else None
         judge = engine if self.judge is Judge.VLM else None
-        return VqaExaminer(engine, sets=self.sets, judge=judge)
+        return VqaExaminer(engine, sets=self.sets, judge=judge, scores=self._scores(offline))
+
+    def _scores(self, offline: bool) -> TrainingFree | None:
+        if self.reals is None:
+            return None
+        from vlm_forensics.training_free import TrainingFree
+
+        return TrainingFree.load(self.reals, offline=offline)
 
     def _engine(self) -> Engine:
         from vlm_forensics.vqa.engines import EndpointEngine, LocalEngine
