@@ -293,7 +293,8 @@ def main(argv: list[str] | None = None) -> None:
     found = cases(chosen, ENGINES[run.engine](run.model))
     whole = overall(found)
     columns = ("n", "flipped by payload", "by neutral text", "excess")
-    print(f"engine {run.engine}, model {Path(run.model).name}")
+    name = Path(run.model.split("@http")[0]).name  # folders and addresses are nobody's business
+    print(f"engine {run.engine}, model {name}")
     print(markdown(("figure", "value (95 % interval)"), whole.items()))
     print("\n" + markdown(("payload", *columns), rows(found, lambda case: case.payload)))
     print("\n" + markdown(("style", *columns), rows(found, lambda case: case.style)))
