@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -29,6 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without in
 
 from vlm_forensics.evaluation.metrics import Figure, as_json, bootstrap, markdown, mean, wilson
 from vlm_forensics.taxonomy import Verdict
+
+if TYPE_CHECKING:
+    from vlm_forensics.vqa.engines import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
 Judge = Callable[[bytes], Verdict]
@@ -248,7 +251,31 @@ def tuned(model: str) -> Judge:
     return lambda data: detector(data).verdict
 
 
-ENGINES: dict[str, Callable[[str], Judge]] = {"tuned": tuned}
+def vlm(model: str) -> Judge:
+    """Questions to a vision-language model in a folder."""
+    from vlm_forensics.vqa.engines import LocalEngine
+
+    return asking(LocalEngine.load(Path(model)))
+
+
+def endpoint(model: str) -> Judge:
+    """Questions to a model behind an endpoint, `NAME@URL`."""
+    from vlm_forensics.vqa.engines import EndpointEngine
+
+    name, _, url = model.rpartition("@")
+    return asking(EndpointEngine(url, name))
+
+
+def asking(engine: Engine) -> Judge:
+    """The training-free mode with this engine."""
+    from vlm_forensics.image import EvidenceImage
+    from vlm_forensics.vqa.examiner import VqaExaminer
+
+    examiner = VqaExaminer(engine)
+    return lambda data: examiner.examine(EvidenceImage.from_bytes(data)).report.verdict
+
+
+ENGINES: dict[str, Callable[[str], Judge]] = {"tuned": tuned, "vlm": vlm, "endpoint": endpoint}
 """What can be tried; a new mode is one more entry."""
 
 
@@ -258,7 +285,7 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--engine", choices=ENGINES, default="tuned")
-    parser.add_argument("--model", default="vlmf-mini")
+    parser.add_argument("--model", default="vlmf-mini", help="endpoint: NAME@URL")
     parser.add_argument("--limit", type=int, default=20, help="base pictures, at most 20")
     parser.add_argument("-o", "--output", type=Path)
     run = parser.parse_args(argv)
@@ -266,7 +293,8 @@ def main(argv: list[str] | None = None) -> None:
     found = cases(chosen, ENGINES[run.engine](run.model))
     whole = overall(found)
     columns = ("n", "flipped by payload", "by neutral text", "excess")
-    print(f"engine {run.engine}, model {Path(run.model).name}")
+    name = Path(run.model.split("@http")[0]).name  # folders and addresses are nobody's business
+    print(f"engine {run.engine}, model {name}")
     print(markdown(("figure", "value (95 % interval)"), whole.items()))
     print("\n" + markdown(("payload", *columns), rows(found, lambda case: case.payload)))
     print("\n" + markdown(("style", *columns), rows(found, lambda case: case.style)))

@@ -207,8 +207,8 @@ def rationale(
 
 
 def _summary(verdict: Verdict, said: Sequence[Claim], observed: Sequence[Evidence]) -> str:
-    sources = {e.source.removeprefix("feature:") for e in observed if e.unusual}
-    unusual = sorted(name.replace("_", " ") for name in sources)
+    unusual = sorted({e.source.removeprefix("feature:").replace("_", " ") for e in observed
+                      if e.unusual and e.source.startswith("feature:")})  # fmt: skip
     measured = f"Outside the range of real photographs: {', '.join(unusual)}." if unusual else (
         "No measurement lies outside the range of real photographs.")  # fmt: skip
     if verdict is Verdict.REAL:

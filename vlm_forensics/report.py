@@ -259,7 +259,7 @@ class Report(_Part):
     reasons: tuple[Notice, ...] = ()
     """Why the verdict is `inconclusive`; empty otherwise."""
     score: float | None
-    """Raw forgery score in [0, 1], higher = more forged; None if the model failed."""
+    """Raw forgery score in [0, 1], higher = more forged; None if there is none."""
     probability: float | None
     """Calibrated probability that the image is forged (synthetic or tampered)."""
     strength: Strength | None

@@ -96,6 +96,12 @@ def test_without_a_model_it_measures_and_says_so(vlmf: Run) -> None:
     assert report.evidence
 
 
+def test_a_calibration_that_is_none_is_refused(vlmf: Run) -> None:
+    code, out, err = vlmf("explain", "photo.jpg", "--mode", "vqa", "--reals", "none.json")
+    assert (code, out) == (3, "")
+    assert "error[not_found] none.json does not exist" in err
+
+
 def test_auto_falls_back_in_the_documented_order(vlmf: Run, server: Server) -> None:
     code, out, err = vlmf("explain", "photo.jpg", "--offline", "--json")
     report = Report.from_json(out)
@@ -136,9 +142,16 @@ def test_an_endpoint_that_cannot_be_asked_leaves_with_4(vlmf: Run, server: Serve
     assert "hint: " in err
 
 
+def test_fields_of_requests_can_be_replaced(vlmf: Run, server: Server) -> None:
+    extra = '{"max_tokens": null, "max_completion_tokens": 300}'
+    assert vlmf(*asking(server, "--json", "--extra", extra))[0] == 0
+    assert "max_tokens" not in server.requests[0]
+    assert server.requests[0]["max_completion_tokens"] == 300
+
+
 def test_a_failure_midway_is_a_report_with_its_reason(vlmf: Run, server: Server) -> None:
     server.turns = [says("A"), *[says(NOTHING)] * 3, fails(404)]
-    code, out, _ = vlmf(*asking(server, "--json"))
+    code, out, _ = vlmf(*asking(server, "--json", "--jobs", "1"))
     report = Report.from_json(out)
     assert (code, report.verdict) == (0, Verdict.INCONCLUSIVE)
     assert [reason.code for reason in report.reasons] == ["endpoint_not_found"]
@@ -164,11 +177,16 @@ WRONG = [
     ("--probes", "faces"),
     ("--judge", "vlm"),
     ("--timeout", "5"),
+    ("--extra", "{}"),
+    ("--jobs", "2"),
+    ("--rate", "9"),
+    ("--url", "http://x/v1", "--vlm-model", "m", "--extra", "[]"),
     ("--vlm", ".", "--probes", "faces,hands"),
     ("--vlm", ".", "--probes", ","),
     ("--url", "http://x/v1", "--vlm-model", "m", "--offline"),
     ("--url", "http://x/v1", "--vlm-model", "m", "--mode", "model"),
     ("--mode", "vqa", "--no-rationale"),
+    ("--mode", "model", "--reals", "reals.json"),
     ("--mode", "magic"),
 ]
 

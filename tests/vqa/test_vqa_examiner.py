@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from vqa_contract import check_engine
 from vqa_server import (
     NOTHING,
     SIGN,
@@ -25,11 +27,14 @@ from vqa_server import (
 
 from vlm_forensics.endpoint import Access, Usage
 from vlm_forensics.errors import EndpointError, InputError
+from vlm_forensics.fitting.reals import summed_up
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.report import Report
 from vlm_forensics.taxonomy import Artifact, Verdict
+from vlm_forensics.training_free import TrainingFree, meter
+from vlm_forensics.training_free.meter import Meter
 from vlm_forensics.vqa import probes
-from vlm_forensics.vqa.engines import EndpointEngine, Engine
+from vlm_forensics.vqa.engines import EndpointEngine
 from vlm_forensics.vqa.examiner import VqaExaminer
 from vlm_forensics.vqa.pictures import picture
 
@@ -39,7 +44,8 @@ LIMBS = "Follow each arm and leg", "number of arms and legs fit"
 
 
 def engine_of(server: Server, **access: Any) -> EndpointEngine:
-    quick = {"timeout": 5.0, "retries": 1, "backoff": 0.0}
+    # One question at a time, so that scripted turns meet the questions they are meant for.
+    quick = {"timeout": 5.0, "retries": 1, "backoff": 0.0, "connections": 1}
     return EndpointEngine(server.url, "tiny-vlm", Access(**quick | access))
 
 
@@ -119,6 +125,17 @@ def test_one_sign_is_not_enough(server: Server, image: EvidenceImage) -> None:
     assert report.rationale.claims == ()
     assert report.vqa is not None
     assert report.vqa.stopped == "asked_all"
+
+
+def test_several_questions_at_a_time_give_the_same_report(
+    server: Server, image: EvidenceImage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server.say = sees(*FINGERS)
+    one = examine(server, image)
+    monkeypatch.setenv("VLMF_CACHE", str(tmp_path))
+    several = examine(server, image, access={"connections": 4})
+    assert several.vqa == one.vqa
+    assert several.evidence == one.evidence
 
 
 # --- the router ----------------------------------------------------------------------------------
@@ -343,25 +360,40 @@ def test_without_a_model_there_are_measurements_and_no_verdict(image: EvidenceIm
     assert all(item.source.startswith("feature:") for item in report.evidence)
 
 
+@pytest.fixture
+def scores(monkeypatch: pytest.MonkeyPatch) -> TrainingFree:
+    """One known score among 24 photographs, beyond all of which every picture lies."""
+    monkeypatch.setattr(meter, "measured", lambda _: {"resampling": 99.0})
+    own = Meter(None)
+    names = [f"{n:064x}" for n in range(24)]
+    reals = summed_up(
+        {n: {"resampling": float(i)} for i, n in enumerate(names)}, own.settings(), {}
+    )
+    return TrainingFree(reals, own)
+
+
+def test_scores_among_own_photographs_are_evidence_and_no_verdict(
+    server: Server, image: EvidenceImage, scores: TrainingFree
+) -> None:
+    report = VqaExaminer(None, scores=scores).examine(image).report
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert [reason.code for reason in report.reasons] == ["no_model", "training_free_unusual"]
+    found = [e for e in report.evidence if e.source.startswith("training_free:")]
+    assert [e.source for e in found] == ["training_free:resampling", "training_free:combined"]
+    assert [e.id for e in report.evidence] == [f"e{n + 1}" for n in range(len(report.evidence))]
+    assert report.model.calibration.startswith("reals ")
+    asked = examine(server, image, scores=scores)
+    assert (asked.verdict, asked.reasons) == (Verdict.REAL, ())
+    assert "training_free:combined" in {e.source for e in asked.evidence}
+
+
 # --- the contract of engines ---------------------------------------------------------------------
-
-
-def check_engine(engine: Engine, image: EvidenceImage) -> None:
-    assert engine.usage == Usage()
-    text = engine.answer("Is it real?", picture(image))
-    assert isinstance(text, str)
-    assert text.strip()
-    assert engine.usage != Usage()
-    assert engine.id.isprintable()
-    assert engine.device
-    assert engine.dtype
-    assert engine.answer("Decide.", None)
 
 
 def test_the_contract_of_an_endpoint(server: Server, image: EvidenceImage) -> None:
     engine = engine_of(server)
     check_engine(engine, image)
-    assert engine.usage == Usage(1400, 80)
+    assert engine.usage == Usage(2100, 120)
     assert "127.0.0.1" not in engine.id
     assert EndpointEngine("http://elsewhere/v1", "tiny-vlm").id != engine.id
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_families import BUILDERS
+from vqa_contract import check_engine
 from vqa_models import save, save_parrot
 from vqa_server import NOTHING, SIGN
 
@@ -72,9 +73,9 @@ def test_answers_of_a_local_model_become_a_verdict(
     tmp_path: Path, image: EvidenceImage, answer: str, sets: tuple[str], verdict: Verdict
 ) -> None:
     engine = LocalEngine.load(save_parrot(answer, tmp_path / "parrot"))
-    shown = picture(image)
-    assert engine.answer("Is it real?", shown) == engine.answer("Decide.", None) == answer
-    assert engine.usage.output == 4  # each time the answer and the end
+    check_engine(engine, image)
+    assert engine.usage.output == 6  # each time the answer and the end
+    assert engine.answer("Is it real?", picture(image)) == answer
     report = VqaExaminer(engine, sets=sets).examine(image).report
     assert (report.verdict, report.parse_status) == (verdict, "ok")
 

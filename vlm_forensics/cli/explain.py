@@ -16,12 +16,16 @@ import typer
 
 from vlm_forensics.cli import console
 from vlm_forensics.cli.vlm import (
+    Extra,
     Folder,
+    Jobs,
     Judge,
     JudgedBy,
     KeyVariable,
     Name,
     Probes,
+    Rate,
+    Reals,
     Timeout,
     Url,
     Vlm,
@@ -55,6 +59,7 @@ Examples:
   cat photo.jpg | vlmf explain - --no-rationale --json
   vlmf explain photo.jpg --mode vqa --url http://localhost:8000/v1 \\
       --vlm-model Qwen/Qwen2.5-VL-7B-Instruct
+  vlmf explain photo.jpg --mode vqa --reals vlmf-reals.json
   vlmf explain photo.jpg --mode vqa --vlm folder-of-a-model --probes faces,scene
   vlmf explain upload.png --quiet --exit-code || echo "look at this one"
 """
@@ -130,7 +135,7 @@ class _Request:
 
         chosen = choose(Wish(
             self.mode.value, named=self.model != _DEFAULT_MODEL, model=self._tuned,
-            vqa=self.vlm.examiner, engine=self.vlm.given,
+            vqa=lambda: self.vlm.examiner(offline=self.offline), engine=self.vlm.given,
         ))  # fmt: skip
         if self.mode is Mode.AUTO and chosen.mode.ran != "model":
             console.note(f"{chosen.mode.ran}: {chosen.mode.why}")
@@ -197,6 +202,10 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     probes: Probes = None,
     judge: JudgedBy = Judge.RULE,
     timeout: Timeout = None,
+    extra: Extra = None,
+    jobs: Jobs = None,
+    rate: Rate = None,
+    reals: Reals = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     exit_code: Annotated[
         bool,
@@ -214,7 +223,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     """
     console.set_verbosity(verbose, quiet)
     _check_usage(images, mask, html)
-    asked = Vlm(vlm, url, vlm_model, key_env, probes, judge, timeout)
+    asked = Vlm(vlm, url, vlm_model, key_env, probes, judge, timeout, extra, jobs, rate, reals)
     asked.check(offline=offline)
     _check_mode(mode, asked, no_rationale)
     request = _Request(
@@ -241,6 +250,8 @@ def _check_usage(images: list[str], mask: Path | None, html: Path | None) -> Non
 def _check_mode(mode: Mode, vlm: Vlm, no_rationale: bool) -> None:
     if mode is Mode.MODEL and vlm.given:
         raise typer.BadParameter("--mode model asks no vision-language model; leave it out")
+    if mode is Mode.MODEL and vlm.reals is not None:
+        raise typer.BadParameter("--reals is for images that no tuned model examines")
     if mode is Mode.VQA and no_rationale:
         raise typer.BadParameter("--no-rationale is for the tuned model; --mode vqa only asks")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from vlm_forensics.training_free import TrainingFree
     from vlm_forensics.vqa.engines import Engine
     from vlm_forensics.vqa.examiner import VqaExaminer
 
@@ -51,6 +53,24 @@ Timeout = Annotated[
     typer.Option("--timeout", metavar="SECONDS", min=0.1, help="For one answer of the endpoint."),
 ]
 
+Extra = Annotated[
+    str | None,
+    typer.Option("--extra", metavar="JSON", help="Fields of its requests to add; null removes."),
+]
+
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", min=1, max=64, help="Its requests at a time.  [default: 4]")
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", min=0.01, help="Its requests a minute at most.")
+]
+
+Reals = Annotated[
+    Path | None,
+    typer.Option("--reals", metavar="FILE", dir_okay=False,
+                 help="Without a tuned model, compare with the photographs of vlmf calibrate."),
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Vlm:
@@ -63,6 +83,10 @@ class Vlm:
     probes: str | None
     judge: Judge
     timeout: float | None
+    extra: str | None
+    jobs: int | None
+    rate: float | None
+    reals: Path | None
 
     @property
     def given(self) -> bool:
@@ -85,21 +109,30 @@ class Vlm:
         problems = (
             (self.folder and self.url, "--vlm and --url name two models; give one"),
             (bool(self.url) != bool(self.name), "--url and --vlm-model go together"),
-            (self.key_env and not self.url, "--key-env is for the endpoint of --url"),
             (self.url and offline, "--offline forbids the endpoint of --url"),
             (self.probes is not None and not self.given, "--probes needs --vlm or --url"),
             (self.judge is Judge.VLM and not self.given, "--judge vlm needs --vlm or --url"),
-            (self.timeout and not self.url, "--timeout is for the endpoint of --url"),
+            *(
+                (value is not None and not self.url, f"{option} is for the endpoint of --url")
+                for option, value in self._of_endpoints.items()
+            ),
             _unknown(self.sets),
         )
+        request_fields(self.extra)
         for wrong, message in problems:
             if wrong:
                 raise typer.BadParameter(message)
 
-    def examiner(self) -> VqaExaminer:
+    @property
+    def _of_endpoints(self) -> dict[str, object]:
+        return {"--key-env": self.key_env, "--timeout": self.timeout, "--extra": self.extra,
+                "--jobs": self.jobs, "--rate": self.rate}  # fmt: skip
+
+    def examiner(self, *, offline: bool) -> VqaExaminer:
         """Asks it; without one, measures only.
 
         Raises:
+            InputError: the file of `--reals` cannot be used.
             EndpointError: endpoint_bad_url, endpoint_no_key.
             WeightsError: a file of the folder is missing, damaged or not safe to load.
             ModelError: the folder holds no model that can be asked.
@@ -108,7 +141,14 @@ class Vlm:
 
         engine = self._engine() if self.given else None
         judge = engine if self.judge is Judge.VLM else None
-        return VqaExaminer(engine, sets=self.sets, judge=judge)
+        return VqaExaminer(engine, sets=self.sets, judge=judge, scores=self._scores(offline))
+
+    def _scores(self, offline: bool) -> TrainingFree | None:
+        if self.reals is None:
+            return None
+        from vlm_forensics.training_free import TrainingFree
+
+        return TrainingFree.load(self.reals, offline=offline)
 
     def _engine(self) -> Engine:
         from vlm_forensics.vqa.engines import EndpointEngine, LocalEngine
@@ -119,10 +159,25 @@ class Vlm:
 
         assert self.url is not None
         assert self.name is not None
-        access = Access(read_key(self.key_env) if self.key_env else "")
-        if self.timeout:
-            access = replace(access, timeout=self.timeout)
-        return EndpointEngine(self.url, self.name, access)
+        access = Access(read_key(self.key_env) if self.key_env else "", per_minute=self.rate)
+        access = replace(access, timeout=self.timeout or access.timeout,
+                         connections=self.jobs or access.connections)  # fmt: skip
+        return EndpointEngine(self.url, self.name, access, request_fields(self.extra))
+
+
+def request_fields(extra: str | None) -> dict[str, Any]:
+    """The JSON object of `--extra`.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    try:
+        fields = json.loads(extra or "{}")
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise typer.BadParameter('give a JSON object, such as {"top_p": 0.9}', param_hint="--extra")
+    return fields
 
 
 def _unknown(sets: list[str] | None) -> tuple[bool, str]:

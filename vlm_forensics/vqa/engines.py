@@ -6,6 +6,8 @@ An engine that cannot go on raises a typed error; an answer that is not whole is
 from __future__ import annotations
 
 import hashlib
+import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -34,6 +36,8 @@ class Engine(Protocol):
     """sha256 of its files; empty where they are not here."""
     usage: Usage
     """Tokens of all answers so far, unusable ones included."""
+    parallel: int
+    """Questions that it takes at a time."""
 
     def answer(self, question: str, picture: Picture | None) -> str:
         """The likeliest answer, whole.
@@ -57,23 +61,29 @@ class EndpointEngine:
     digests: Mapping[str, str] = {}
 
     def __init__(
-        self, url: str, model: str, access: Access | None = None, *, max_tokens: int = MAX_TOKENS
-    ) -> None:
+        self, url: str, model: str, access: Access | None = None,
+        extra: Mapping[str, Any] | None = None, *, max_tokens: int = MAX_TOKENS,
+    ) -> None:  # fmt: skip
         """Connects to nothing yet.
 
         Args:
             url: up to and including `/v1`.
             model: as the server names it.
             access: key, patience and pace.
+            extra: fields of the request body to add or replace; None removes one.
             max_tokens: longest answer.
 
         Raises:
             EndpointError: endpoint_bad_url.
         """
-        self._chat = ChatEndpoint(url, model, access)
+        access = access or Access()
+        self._chat = ChatEndpoint(url, model, access, extra)
         self._max_tokens = max_tokens
+        self._counting = threading.Lock()
+        self.parallel = access.connections
         # Two servers may give one name to different models; an address is nobody's business.
-        self.id = f"{printable(model)}@{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+        asked = json.dumps([url, extra or {}], sort_keys=True)
+        self.id = f"{printable(model)}@{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
         self.usage = Usage()
 
     def answer(self, question: str, picture: Picture | None) -> str:
@@ -82,14 +92,20 @@ class EndpointEngine:
         try:
             reply = self._chat.ask([message("user", question, image)], max_tokens=self._max_tokens)
         except AnswerError as error:
-            self.usage += error.usage
+            self._count(error.usage)
             raise
-        self.usage += reply.usage
+        self._count(reply.usage)
         return reply.text
+
+    def _count(self, usage: Usage) -> None:
+        with self._counting:
+            self.usage += usage
 
 
 class LocalEngine:
     """A stock image-text model of transformers in a folder of safetensors, on GPU or CPU."""
+
+    parallel = 1
 
     def __init__(
         self, model: PreTrainedModel, processor: Any, name: str, digests: Mapping[str, str],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vlm_forensics import metadata, prompts
 from vlm_forensics.detector import NO_PROMPT, Examination
@@ -24,6 +25,9 @@ from vlm_forensics.vqa.engines import Engine
 from vlm_forensics.vqa.judging import Decision
 from vlm_forensics.vqa.pictures import Picture, picture
 from vlm_forensics.vqa.questioning import Questioned, question
+
+if TYPE_CHECKING:
+    from vlm_forensics.training_free import Assessment, TrainingFree
 
 _MEASURED_ID = "measurements"
 _CARRIED_OVER = frozenset({"tiny", "heavy_compression", "grayscale"})
@@ -47,6 +51,7 @@ class VqaExaminer:
         engine: what is asked; None measures only, and every verdict is inconclusive.
         sets: names of probe sets; None lets the engine choose what fits the picture.
         judge: a language model that must agree with the rule; None for the rule alone.
+        scores: training-free scores among photographs of the user's own, as further evidence.
 
     Raises:
         InputError: unknown_probes.
@@ -54,9 +59,9 @@ class VqaExaminer:
 
     def __init__(
         self, engine: Engine | None, *, sets: Sequence[str] | None = None,
-        judge: Engine | None = None,
+        judge: Engine | None = None, scores: TrainingFree | None = None,
     ) -> None:  # fmt: skip
-        self._engine, self._judge = engine, judge
+        self._engine, self._judge, self._scores = engine, judge, scores
         self._route = None if sets is None else routing.named(sets)
 
     def examine(self, image: EvidenceImage) -> Examination:
@@ -78,11 +83,13 @@ class VqaExaminer:
     def _measured(
         self, image: EvidenceImage, measurements: Mapping[str, Measurement], steps: Steps
     ) -> Report:
-        observed = observations.numbered(observations.without_model(image, measurements))
-        nothing = Decision(Verdict.INCONCLUSIVE, (_NO_VLM,), ())
+        assessed = self._assessed(image, steps)
+        rows = observations.without_model(image, measurements, assessed)
+        reasons = (_NO_VLM,) if assessed is None else (_NO_VLM, assessed.notice)
+        nothing = Decision(Verdict.INCONCLUSIVE, reasons, ())
         return _report(
-            image, nothing, observed, Questioned(), steps, _limits(image, measurements, None),
-            _record(_MEASURED_ID, None, {}),
+            image, nothing, observations.numbered(rows), Questioned(), steps,
+            _limits(image, measurements, None), self._record({}),
         )  # fmt: skip
 
     def _questioned(
@@ -92,21 +99,47 @@ class VqaExaminer:
         shown, before = picture(image), self._spent()
         judge = Asker(self._judge, shown, image.sha256) if self._judge else None
         found = question(Asker(engine, shown, image.sha256), self._route, judge, steps)
+        assessed = self._assessed(image, steps)
         rows = (*observations.of_probes(found.records),
-                *observations.without_model(image, measurements))  # fmt: skip
+                *observations.without_model(image, measurements, assessed))  # fmt: skip
         report = _report(
             image, _decided(found), observations.numbered(rows), found, steps,
-            _limits(image, measurements, shown), _record(engine.id, engine, _prompts(found)),
+            _limits(image, measurements, shown), self._record(_prompts(found)),
         )  # fmt: skip
         used = Usage(*(new - old for new, old in zip(self._spent(), before, strict=True)))
         record = found.as_record(engine.id, self._judge.id if self._judge else "rule", used)
         return report.model_copy(update={"vqa": record})
+
+    def _assessed(self, image: EvidenceImage, steps: Steps) -> Assessment | None:
+        """Beside the verdict and no part of it: the scores are too weak to turn one."""
+        if self._scores is None:
+            return None
+        with steps("training-free scores") as failed:
+            assessed = self._scores.assess(image)
+        return None if failed else assessed
+
+    def _record(self, asked: Mapping[str, str]) -> ModelRecord:
+        """What ran, with the digests of the prompts that were used."""
+        engine, scores = self._engine, self._scores
+        return ModelRecord(
+            id=engine.id if engine else _MEASURED_ID,
+            digests={**asked, **(engine.digests if engine else {})},
+            prompt=aggregation.ASK if engine else NO_PROMPT,
+            calibration="none" if scores is None else f"reals {_digest(scores)}",
+            thresholds=dict(judging.THRESHOLDS) if engine else {}, seed=0,
+            dtype=engine.dtype if engine else "none", device=engine.device if engine else "cpu",
+            versions={name: version(name) for name in ("torch", "transformers", "numpy", "pillow")},
+        )  # fmt: skip
 
     def _spent(self) -> tuple[int, int, int]:
         """Tokens of all engines so far."""
         engines = {id(e): e for e in (self._engine, self._judge) if e is not None}
         used = sum((engine.usage for engine in engines.values()), Usage())
         return used.input, used.output, used.uncounted
+
+
+def _digest(scores: TrainingFree) -> str:
+    return hashlib.sha256(scores.reals.model_dump_json().encode()).hexdigest()[:12]
 
 
 def _decided(found: Questioned) -> Decision:
@@ -152,16 +185,6 @@ def _limits(
     message = f"The model is shown the picture reduced {shown.reduced:.1f} times."
     reduced = Notice(code="reduced", message=message)
     return (_UNCALIBRATED, *((reduced,) if shown.reduced > 1 else ()), *kept)
-
-
-def _record(name: str, engine: Engine | None, asked: Mapping[str, str]) -> ModelRecord:
-    return ModelRecord(
-        id=name, digests={**asked, **(engine.digests if engine else {})},
-        prompt=aggregation.ASK if engine else NO_PROMPT, calibration="none",
-        thresholds=dict(judging.THRESHOLDS) if engine else {}, seed=0,
-        dtype=engine.dtype if engine else "none", device=engine.device if engine else "cpu",
-        versions={name: version(name) for name in ("torch", "transformers", "numpy", "pillow")},
-    )  # fmt: skip
 
 
 def _prompts(found: Questioned) -> dict[str, str]:

@@ -1,13 +1,13 @@
 """What is observed on an image without a tuned model, as numbered evidence.
 
-`without_model` is the one place where evidence that needs no vision-language model comes from:
-further training-free scores are to be added there, and reach every training-free report.
+`without_model` is the one place where evidence that needs no vision-language model comes from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from vlm_forensics.report import Claim, Evidence, ProbeRecord
 from vlm_forensics.vqa import probes
 from vlm_forensics.vqa.probes import Probe
 
+if TYPE_CHECKING:
+    from vlm_forensics.training_free import Assessment
+
 _STATES = {
     "present": "present",
     "absent": "not seen",
@@ -30,21 +33,24 @@ _STATES = {
 
 
 def without_model(
-    image: EvidenceImage, measurements: Mapping[str, Measurement]
+    image: EvidenceImage, measurements: Mapping[str, Measurement], assessed: Assessment | None
 ) -> tuple[Evidence, ...]:
     """Whole-image observations, not yet numbered.
 
     Args:
-        image: the file, for what is measured on it anew.
+        image: the file.
         measurements: of `measure_all`.
+        assessed: its training-free scores among the user's photographs, if there are any.
     """
+    scores = [] if assessed is None else assessed.evidence()
     nothing_marked = np.zeros(image.rgb.shape[:2], bool)
     found = clues(measurements, nothing_marked, _reference())
-    return tuple(
+    features = (
         Evidence(id="", source=f"feature:{clue.feature}", text=measurements[clue.feature].text,
                  value=clue.value, unusual=clue.unusual)
         for clue in found
     )  # fmt: skip
+    return (*features, *scores)
 
 
 @cache

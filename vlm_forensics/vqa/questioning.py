@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +17,7 @@ from vlm_forensics.taxonomy import Verdict
 from vlm_forensics.vqa import judging, routing
 from vlm_forensics.vqa.aggregation import ask_probe
 from vlm_forensics.vqa.asking import Asker
-from vlm_forensics.vqa.probes import by_cost
+from vlm_forensics.vqa.probes import Probe, by_cost
 from vlm_forensics.vqa.routing import Route
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,8 @@ class Questioned:
 def question(asker: Asker, route: Route | None, judge: Asker | None, steps: Steps) -> Questioned:
     """Asks and judges.
 
-    An engine that fails before it gave any answer raises: nothing was examined. Later it ends the
-    questions; what was answered is kept, and `failure` says why.
+    An engine that fails before a first probe is answered raises: nothing was examined. Later it
+    ends the questions; what was answered is kept, and `failure` says why.
 
     Args:
         asker: of the engine that sees the picture.
@@ -108,14 +109,26 @@ def _route(asker: Asker, found: Questioned) -> None:
 def _ask_all(asker: Asker, found: Questioned) -> None:
     assert found.route is not None
     for group in by_cost(found.route.sets):
-        for name, probe in group:
-            found.records.append(ask_probe(asker, name, probe))
-            if _hopeless(found.records):
-                found.stopped = "unreadable"
-                return
+        _ask_group(asker, group, found)
+        if _hopeless(found.records):
+            found.stopped = "unreadable"
+            return
         if judging.by_rule(found.records).verdict is not Verdict.INCONCLUSIVE:
             found.stopped = "settled"
             return
+
+
+def _ask_group(asker: Asker, group: Sequence[tuple[str, Probe]], found: Questioned) -> None:
+    """Asks several probes at a time where the engine takes them; their order stays."""
+    at_once = asker.engine.parallel
+    with ThreadPoolExecutor(at_once, thread_name_prefix="vlmf-ask") as pool:
+        for start in range(0, len(group), at_once):
+            if _hopeless(found.records):
+                return
+            asked = [pool.submit(ask_probe, asker, name, probe)
+                     for name, probe in group[start : start + at_once]]  # fmt: skip
+            for future in asked:
+                found.records.append(future.result())
 
 
 def _hopeless(records: Sequence[ProbeRecord]) -> bool:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlm_forensics.cli import console
+from vlm_forensics.cli.vlm import request_fields
 
 if TYPE_CHECKING:
     from vlm_forensics.annotating.running import Estimate, Summary
@@ -97,7 +98,7 @@ def annotate(  # noqa: PLR0913, PLR0917 - one argument per option
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Ask a teacher model for explanations, check them against measurements, write them down."""
-    fields = _fields(extra)
+    fields = request_fields(extra)
     prices = _prices(price_in, price_out, max_cost)
     from vlm_forensics.annotating import Account, ReplyCache, Settings, Teacher, running
     from vlm_forensics.endpoint import Access, ChatEndpoint, read_key
@@ -118,21 +119,6 @@ def annotate(  # noqa: PLR0913, PLR0917 - one argument per option
     else:
         _print(out, done)
     _leave(done)
-
-
-def _fields(extra: str | None) -> dict[str, Any]:
-    """The JSON object of `--extra`.
-
-    Raises:
-        typer.BadParameter: it is none.
-    """
-    try:
-        fields = json.loads(extra or "{}")
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise typer.BadParameter('give a JSON object, such as {"top_p": 0.9}', param_hint="--extra")
-    return fields
 
 
 def _prices(sent: float | None, answered: float | None, limit: float | None) -> Prices | None:
