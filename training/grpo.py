@@ -1,8 +1,7 @@
-"""Group relative policy optimisation under `accelerate launch`; the same as `vlmf train grpo`.
+"""Group relative policy optimisation under `accelerate launch`; the same as `vlmf train grpo`."""
 
-    accelerate launch --config_file training/accelerate/ddp.yaml training/grpo.py \\
-        --config gpu-qlora-grpo --out runs/grpo data.train=[DIR] data.val=[DIR]
-"""
+# accelerate launch --config_file training/accelerate/ddp.yaml training/grpo.py \
+#     --config gpu-qlora-grpo --out runs/grpo data.train=[DIR] data.val=[DIR]
 
 from __future__ import annotations
 

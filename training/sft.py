@@ -1,8 +1,7 @@
-"""Supervised fine-tuning under `accelerate launch`; the same as `vlmf train sft`.
+"""Supervised fine-tuning under `accelerate launch`; the same as `vlmf train sft`."""
 
-    accelerate launch --config_file training/accelerate/ddp.yaml training/sft.py \\
-        --config gpu-qlora-sft --out runs/sft data.train=[DIR] data.val=[DIR]
-"""
+# accelerate launch --config_file training/accelerate/ddp.yaml training/sft.py \
+#     --config gpu-qlora-sft --out runs/sft data.train=[DIR] data.val=[DIR]
 
 from __future__ import annotations
 
