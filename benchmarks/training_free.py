@@ -1,6 +1,6 @@
 """What are the training-free scores worth? Equalised pictures of two splits, thresholds from val.
 
-    VLMF_FORGE_WEIGHTS=DIR python benchmarks/training_free.py --data DIR --limit 20 --write
+    VLMF_FORGE_WEIGHTS=DIR python benchmarks/training_free.py --data DIR --limit 40 --write
 
 The pictures are judged as `vlmf eval` judges them and kept in its cache. `--write` stores the
 figures in the package, from where reports and docs/training_free.md take them.

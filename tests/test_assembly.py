@@ -9,6 +9,7 @@ import pytest
 
 from vlm_forensics import assembly, probe, weights
 from vlm_forensics.errors import WeightsError
+from vlm_forensics.model import light
 
 
 @pytest.fixture
@@ -73,6 +74,18 @@ def test_a_graph_is_tried_once_where_it_cannot_be(
     assert assembly.light_graph(assembled) is None
     monkeypatch.setattr(assembly, "_write_graph", lambda *_: pytest.fail("tried again"))
     assembly.assemble(trained)
+
+
+def test_a_model_that_only_loads_whole_is_assembled(
+    trained: Path, assembled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object) -> None:
+        raise KeyError("embeddings.cls_token")
+
+    monkeypatch.setattr(light, "fits", lambda _: True)
+    monkeypatch.setattr(light, "load", lacking)
+    assert assembly.assemble(trained) == assembled
+    assert assembly.light_graph(assembled) is None
 
 
 def test_a_graph_is_sealed(trained: Path, assembled: Path, monkeypatch: pytest.MonkeyPatch) -> None:

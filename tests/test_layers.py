@@ -22,7 +22,7 @@ LAYERS = (
      "endpoint"},
     {"features", "forge", "datasets", "annotating", "rewards"},
     {"model", "backbones"},
-    {"adapters", "assembly", "consistency", "detector", "collate", "engine", "fusion",
+    {"adapters", "assembly", "consistency", "detector", "collate", "engine", "engines", "fusion",
      "light_engine", "limits", "probe", "probe_engine", "rationale", "seeing", "training_free",
      "vqa", "wrapping"},
     {"checking", "evaluation", "exporting", "ui", "fitting", "tuning"},

@@ -239,8 +239,14 @@ def _write_graph(model: Path, folder: Path) -> None:
     from vlm_forensics.model import graph, light
 
     config = light.read_config(model)
-    if light.fits(config):
-        graph.write(light.load(model, config).eval(), folder / graph.FILLED)
+    if not light.fits(config):
+        return
+    try:
+        found = light.load(model, config).eval()
+    except (KeyError, RuntimeError) as error:  # the whole model may well load
+        log.info("no light model: %s", type(error).__name__)
+        return
+    graph.write(found, folder / graph.FILLED)
 
 
 def _light_folder(model: Path) -> Path:

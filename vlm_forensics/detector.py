@@ -10,19 +10,28 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from vlm_forensics import assembly, consistency, fusion, masks, metadata, probe, prompts, weights
+from vlm_forensics import (
+    assembly,
+    consistency,
+    engines,
+    fusion,
+    masks,
+    metadata,
+    probe,
+    prompts,
+    weights,
+)
 from vlm_forensics.calibration import Calibration, decide
 from vlm_forensics.calibration import strength as strength_of
 from vlm_forensics.errors import ModelError
@@ -57,8 +66,7 @@ from vlm_forensics.taxonomy import Strength, Verdict
 
 if TYPE_CHECKING:
     from vlm_forensics.engine import Engine, Written
-    from vlm_forensics.light_engine import LightEngine
-    from vlm_forensics.probe_engine import ProbeEngine
+    from vlm_forensics.engines import AnyEngine
     from vlm_forensics.seeing import Seen
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost 3x on shared cores
@@ -71,7 +79,6 @@ NO_PROMPT = "none"
 """Stands in the model record for the prompt of a model that is given none."""
 
 Source = EvidenceImage | str | Path | bytes
-AnyEngine: TypeAlias = "Engine | LightEngine | ProbeEngine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +129,7 @@ class Detector:
                 hint="fit one with training/, or fetch the model again",
             ) from error  # fmt: skip
         self._probe = probe.is_probe(folder)
-        load = _load_probe if self._probe else partial(_load, rationale=rationale, light=light)
-        self._loading = _started(load, folder)
+        self._loading = engines.start_loading(folder, rationale=rationale, light=light)
 
     @classmethod
     def from_pretrained(
@@ -305,35 +311,6 @@ class Detector:
             limits=limits(image, measurements, probe=self._probe), model=self._record,
             steps=steps.done, parse_status="not_asked", created=_now(),
         )  # fmt: skip
-
-
-def _started(load: Callable[[Path], AnyEngine], folder: Path) -> Future[AnyEngine]:
-    pool = ThreadPoolExecutor(1, thread_name_prefix="vlmf-load")
-    future = pool.submit(load, folder)
-    pool.shutdown(wait=False)
-    return future
-
-
-def _load_probe(folder: Path) -> AnyEngine:
-    from vlm_forensics.probe_engine import ProbeEngine
-
-    return ProbeEngine.load(folder)
-
-
-def _load(folder: Path, *, rationale: bool, light: bool) -> AnyEngine:
-    if light and not rationale and (found := _light_engine(folder)):
-        return found
-    from vlm_forensics.engine import Engine
-
-    return Engine.load(folder, language=rationale)
-
-
-def _light_engine(folder: Path) -> LightEngine | None:
-    """The model without torch, where that was made and does not leave a GPU idle."""
-    from vlm_forensics.light_engine import LightEngine, preferred
-
-    graph = assembly.light_graph(folder) if preferred() else None
-    return None if graph is None else LightEngine.load(graph)
 
 
 def _evidence_image(image: Source) -> EvidenceImage:

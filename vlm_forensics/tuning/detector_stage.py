@@ -18,10 +18,16 @@ from vlm_forensics.tuning import examples
 from vlm_forensics.tuning.settings import Sft
 from vlm_forensics.tuning.start import Start
 
+_PARTS = "parts.safetensors"
 _CALIBRATION = {"compared_from": 0.1, "max_false_accusation": 0.05, "max_false_claims": 0.1,
                 "max_missed": 0.2}  # fmt: skip
 _PHOTOGRAPHS = 400
 """Real pictures that the range of ordinary measurements is taken from, where there are so many."""
+
+
+def finished(out: Path) -> bool:
+    """Nothing is left to be trained there."""
+    return (out / _PARTS).is_file()
 
 
 def train(start: Start, train_set: Corpus, val_set: Corpus, settings: Sft, out: Path) -> None:
@@ -38,10 +44,10 @@ def _parts(
     start: Start, train_set: Corpus, val_set: Corpus, settings: Sft, out: Path
 ) -> DetectionParts:
     """Trained detection parts with their probe, from the file of a finished run or made now."""
-    finished = out / "parts.safetensors"
+    path = out / _PARTS
     parts = DetectionParts(start.model.config)
-    if finished.is_file():
-        parts.load_state_dict(load_file(finished))
+    if path.is_file():
+        parts.load_state_dict(load_file(path))
         return parts
     read = vision_cache.of_model(start.model)
     states = vision_cache.cache(read, train_set.rgb, out / "states.npy")
@@ -50,7 +56,7 @@ def _parts(
     parts = detection_stage.train(start.model.config, data, out, seed=settings.seed,
                                   **settings.detection.model_dump()).cpu()  # fmt: skip
     calibrate.install_probe(parts, train_set, states, val_set, held_out)
-    save_file(parts.state_dict(), finished)
+    save_file(parts.state_dict(), path)
     return parts
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from accelerate import PartialState
 from transformers import set_seed
 
 from vlm_forensics import adapters, assembly
@@ -51,26 +52,32 @@ def run(settings: Sft | Grpo, out: Path, *, offline: bool = False) -> Finished:
         ModelError: the model cannot be tuned, or memory does not suffice.
         WeightsError: weights are missing, or the disk is full.
     """
-    begun = time.monotonic()
-    _claim(settings, out)
-    four_bit = settings.lora.four_bit
-    start = starting.load(settings.model, four_bit=four_bit, offline=offline)
-    train_set, val_set = _data(start, settings, out)
-    before = _before(start, val_set, settings, out)
+    begun, processes = time.monotonic(), PartialState()
+    with processes.main_process_first():  # what the first one keeps, the others read
+        _claim(settings, out)
+        start = starting.load(settings.model, four_bit=settings.lora.four_bit, offline=offline)
+        train_set, val_set = _data(start, settings, out)
+        before = _before(start, val_set, settings, out)
     try:
         trained = _train(start, train_set, val_set, settings, out)
     except RuntimeError as error:  # torch's out-of-memory error is one, on every device
         raise _explained(error) from error
     after = _card(start, val_set, settings)
-    steps = _steps(out)
+    record = _record(settings, before, after, _steps(out), len(train_set), len(val_set))
+    if processes.is_main_process:
+        _write(start, settings, trained, out / MODEL)
+        _describe(settings, record, out)
+    processes.wait_for_everyone()
+    return Finished(out / MODEL, before, after, record["steps"], time.monotonic() - begun)
+
+
+def _describe(settings: Sft | Grpo, record: dict[str, Any], out: Path) -> None:
+    """Record, curves and card; sealed, as nothing of the model changes from here."""
     folder = out / MODEL
-    _write(start, settings, trained, folder)
-    record = _record(settings, before, after, steps, len(train_set), len(val_set))
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     curves.draw(out)
     (folder / "README.md").write_text(model_card.text(settings, record), encoding="utf-8")
     assembly.seal(folder)
-    return Finished(folder, before, after, steps, time.monotonic() - begun)
 
 
 def _claim(settings: Sft | Grpo, out: Path) -> None:
@@ -96,6 +103,12 @@ def _data(start: Start, settings: Sft | Grpo, out: Path) -> tuple[Examples, Exam
         if isinstance(settings, Grpo):
             raise ModelError("model_unsupported", f"{settings.model} has no trained detector",
                              hint="give the folder that vlmf train sft made")  # fmt: skip
+        if PartialState().num_processes > 1 and not detector_stage.finished(out / "detection"):
+            raise ModelError(
+                "model_unsupported",
+                "the detector is trained by one process",
+                hint="run vlmf train sft once without accelerate; it keeps stage A",
+            )
         detector_stage.train(start, train, val, settings, out / "detection")
     return (examples.build(start, train, data.samples, work, seed=seed),
             examples.build(start, val, data.val_samples, work, seed=seed))  # fmt: skip
