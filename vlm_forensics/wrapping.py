@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from vlm_forensics.model.config import VlmForensicsConfig
     from vlm_forensics.model.modeling import VlmForensicsModel
 
-_PLAIN_PARTS = ["vision_tower", "vision_model", "visual", "lm_head", "multi_modal_projector",
-                "connector"]  # fmt: skip
+_PLAIN_PARTS = [
+    r".*\.(vision_tower|vision_model|visual|multi_modal_projector|connector)",
+    "lm_head",
+]
 """Never in 4 bit: the adapter reads the tower, and all of them together are small."""
 
 

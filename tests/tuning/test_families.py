@@ -144,6 +144,54 @@ def test_the_policy_scores_what_the_model_writes(start: Start, examples: Example
     assert torch.equal(alone[0, -length:], new[0, :length]), "padding changed the answer"
 
 
+@pytest.fixture(params=sorted(BUILDERS))
+def plain(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A model of the family as the hub has it: no part of ours, its own tokenizer."""
+    model: Any = model_of(request.param).backbone
+    processor, image = processor_of(request.param)
+    model.config.image_token_id = image
+    model.resize_token_embeddings(len(processor.tokenizer))
+    model.save_pretrained(tmp_path / request.param)
+    processor.tokenizer.save_pretrained(tmp_path / request.param)
+    processor.image_processor.save_pretrained(tmp_path / request.param)
+    return tmp_path / request.param
+
+
+@pytest.mark.parametrize("four_bit", [False, True])
+def test_a_plain_model_is_wrapped_and_takes_a_step(
+    plain: Path, four_bit: bool, examples: Examples, tmp_path: Path
+) -> None:
+    from vlm_forensics.wrapping import wrap
+
+    model, words = wrap(str(plain), four_bit=four_bit, offline=True)
+    assert set(model.config.image_mean) <= {0.5, 0.48145466, 0.4578275, 0.40821073}
+    kinds = {name.rpartition(".")[2]: type(part).__name__ for name, part in
+             model.backbone.named_modules() if name.endswith(("q_proj", "fc1", "qkv"))}  # fmt: skip
+    assert kinds.pop("q_proj") == ("Linear4bit" if four_bit else "Linear")
+    assert set(kinds.values()) <= {"Linear"}, "the tower keeps its weights"
+    start = Start(str(plain), model, TextInputs.of(words, model.config), CALIBRATION, REFERENCE)
+    wanted = read("laptop-sft", f"lora.four_bit={str(four_bit).lower()}")
+    sft.adapt(start, wanted)
+    before = snapshot(model)
+    sft.train(start, examples, wanted, tmp_path / "run")
+    after = model.state_dict()
+    assert any("lora_B" in name and not torch.equal(before[name], after[name]) for name in after)
+
+
+def test_what_cannot_be_wrapped_is_named(tmp_path: Path) -> None:
+    from transformers import LlamaConfig
+
+    from vlm_forensics.errors import ModelError
+    from vlm_forensics.wrapping import wrap
+
+    LlamaConfig().save_pretrained(tmp_path)
+    for name, code in ((tmp_path, "model_unsupported"), (tmp_path / "x", "model_not_found")):
+        with pytest.raises(ModelError) as refused:
+            wrap(str(name), offline=True)
+        assert refused.value.code == code
+        assert "qwen2_5_vl" in refused.value.hint
+
+
 @pytest.mark.parametrize("name", sorted(BUILDERS))
 def test_pixels_are_those_of_the_processor(name: str) -> None:
     from PIL import Image
