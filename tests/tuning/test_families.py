@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CALIBRATION, REFERENCE
 
 sys.path.append(str(Path(__file__).parents[1] / "backbones"))
 from tiny_families import BUILDERS, model_of, processor_of
 from tiny_models import IMAGE, tokenizer
+from tuning_data import CALIBRATION, REFERENCE
 
 from vlm_forensics import adapters
 from vlm_forensics.collate import TextInputs

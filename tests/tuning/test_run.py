@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import TrainerCallback
+from tuning_data import write_pictures
 
 from vlm_forensics import adapters, assembly
 from vlm_forensics.detector import Detector
@@ -217,3 +218,30 @@ def test_the_seal_notices_a_changed_file(tuned: Path, tmp_path: Path) -> None:
     (copied / "calibration.json").write_text("{}", encoding="utf-8")
     with pytest.raises(WeightsError):
         assembly.model_folder(copied)
+
+
+def test_a_plain_model_gets_its_detector_first(pictures: Pictures, tmp_path: Path) -> None:
+    from tiny_models import model_of, tokenizer
+
+    plain, out, val = tmp_path / "plain", tmp_path / "run", tmp_path / "val"
+    write_pictures(val, 5, reals=20)
+    model_of("llava").backbone.save_pretrained(plain)
+    tokenizer().save_pretrained(plain)
+    with pytest.raises(ModelError) as refused:
+        run.run(settings.read("laptop-grpo", [
+            f"model={plain}", f"data.train=[{pictures('train')}]",
+            f"data.val=[{pictures('val')}]"]), tmp_path / "grpo", offline=True)  # fmt: skip
+    assert refused.value.code == "model_unsupported"
+    wanted = sft_settings(plain, pictures, "detection={steps: 2, batch: 2}", "training.steps=1")
+    with pytest.raises(InputError) as few:
+        run.run(wanted, tmp_path / "few", offline=True)
+    assert few.value.code == "too_few_images"
+    wanted = sft_settings(plain, pictures, "detection={steps: 2, batch: 2}", "training.steps=1",
+                          f"data.val=[{val}]")  # fmt: skip
+    run.run(wanted, out, offline=True)
+    assert {"parts.safetensors", "calibration.json", "reference.json"} <= {
+        path.name for path in (out / "detection").iterdir()}  # fmt: skip
+    report = Detector.from_pretrained(out / "model", offline=True)(noise())
+    assert report.probability is not None
+    assert report.rationale.text is not None
+    assert adapters.base_of(out / "model") == str(plain)

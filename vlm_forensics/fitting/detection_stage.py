@@ -71,13 +71,13 @@ class DetectionDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, item: int) -> dict[str, Tensor]:
         n = int(self.index[item])
         rgb, mask = np.asarray(self.corpus.rgb[n]), np.asarray(self.corpus.masks[n])
-        shallow = torch.from_numpy(np.asarray(self.states[n])).float()
+        shallow = torch.from_numpy(np.array(self.states[n])).float()
         if self.augment:
             rgb, mask, shallow = self._augmented(rgb, mask, shallow)
         return {
             "shallow": shallow,
             "overview": to_tensor(rgb),
-            "masks": torch.from_numpy(np.ascontiguousarray(mask)),
+            "masks": torch.from_numpy(np.array(mask)),
             "class_labels": torch.tensor(self.corpus.classes[n]),
             "operation_labels": torch.tensor(self.corpus.operations[n]),
             "mask_known": torch.tensor(self.corpus.mask_known[n]),

@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 
 from vlm_forensics.calibration import Calibration
+from vlm_forensics.errors import InputError
 from vlm_forensics.features.reference import Reference
 from vlm_forensics.fitting import calibrate, detection_stage, rationales, vision_cache
 from vlm_forensics.fitting.corpus import Corpus
@@ -21,6 +22,8 @@ from vlm_forensics.tuning.start import Start
 _PARTS = "parts.safetensors"
 _CALIBRATION = {"compared_from": 0.1, "max_false_accusation": 0.05, "max_false_claims": 0.1,
                 "max_missed": 0.2}  # fmt: skip
+_FEWEST = 20
+"""Real validation pictures; with fewer no promise on false accusations can be kept."""
 _PHOTOGRAPHS = 400
 """Real pictures that the range of ordinary measurements is taken from, where there are so many."""
 
@@ -31,7 +34,15 @@ def finished(out: Path) -> bool:
 
 
 def train(start: Start, train_set: Corpus, val_set: Corpus, settings: Sft, out: Path) -> None:
-    """Trains and calibrates the detector of `start` in place; keeps every step in `out`."""
+    """Trains and calibrates the detector of `start` in place; keeps every step in `out`.
+
+    Raises:
+        InputError: validation holds too few real pictures.
+    """
+    reals = int((val_set.classes == CLASSES.index(Label.REAL)).sum())
+    if reals < _FEWEST:
+        raise InputError("too_few_images", f"validation holds {reals} real pictures",
+                         hint=f"a calibration needs {_FEWEST} or more in data.val")  # fmt: skip
     parts = _parts(start, train_set, val_set, settings, out)
     start.model.adapter, start.model.mask_decoder = parts.adapter, parts.mask_decoder
     start.model.adapter.to(start.model.device)
