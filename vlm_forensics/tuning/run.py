@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +53,8 @@ def run(settings: Sft | Grpo, out: Path, *, offline: bool = False) -> Finished:
         ModelError: the model cannot be tuned, or memory does not suffice.
         WeightsError: weights are missing, or the disk is full.
     """
+    # peft asks for it; nobody who trains can do anything about it.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
     begun, processes = time.monotonic(), PartialState()
     with processes.main_process_first():  # what the first one keeps, the others read
         _claim(settings, out)

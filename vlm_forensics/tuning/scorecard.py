@@ -31,6 +31,8 @@ class Spoken(NamedTuple):
     text: str
     tokens: int
     label: Label
+    detector: Label
+    """What the calibrated detector says, which the prompt repeats: the baseline of the text."""
     parts: dict[str, float | None]
     """Every reward that applies."""
 
@@ -111,7 +113,8 @@ def _speak(
         known = columns(examples, n, CLASSES[heads[k]], masks[k])
         parts = score(said, known, dict.fromkeys(reward_names(), 1.0)).parts
         length = int((new[k] != text.tokenizer.pad_token_id).sum())
-        spoken.append(Spoken(said, length, examples.label(n), parts))
+        detector = Label(rows[k].judged.split(maxsplit=1)[0])
+        spoken.append(Spoken(said, length, examples.label(n), detector, parts))
     return spoken
 
 
@@ -144,13 +147,15 @@ def card(spoken: Sequence[Spoken], weights: Mapping[str, float]) -> Card:
     labels = np.asarray([one.label for one in spoken])
     verdicts = [None if a is None else a.verdict for a in answers]
     claims = np.asarray([bool(a and a.claims) for a in answers])
-    real = labels == Label.REAL
+    real, alone = labels == Label.REAL, np.asarray([one.detector for one in spoken])
     right = np.asarray([said == label for said, label in zip(verdicts, labels, strict=True)])
     forged = np.asarray([said not in (None, Label.REAL) for said in verdicts])
     figures = {
         "parse rate": _mean([a is not None for a in answers]),
         "verdict: balanced accuracy over the classes": bootstrap(_balanced, [right, labels]),
+        "detector alone: balanced accuracy": bootstrap(_balanced, [alone == labels, labels]),
         "reals called forged by the text": _mean(forged[real]),
+        "detector alone: reals called forged": _mean((alone != Label.REAL)[real]),
         "reals with a claim": _mean(claims[real]),
         "tokens": _mean([one.tokens for one in spoken]),
     }
