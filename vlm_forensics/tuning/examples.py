@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _BATCH = 16
+FOR_TEXT = ("adapter.to_text.", "adapter.attend.", "adapter.queries", "adapter.decision.",
+            "mask_decoder.from_text.")  # fmt: skip
+"""Parts that serve the language model: stage B trains them, and no judgement depends on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,8 @@ def build(start: Start, found: Corpus, count: int, work: Path, *, seed: int) -> 
 def _detector(model: VlmForensicsModel) -> str:
     """Digest of what decides the prompts' first line."""
     digest = hashlib.sha256()
-    for part in (model.adapter, model.mask_decoder):
-        for value in part.state_dict().values():
+    for name, value in model.state_dict().items():
+        if name.startswith(("adapter.", "mask_decoder.")) and not name.startswith(FOR_TEXT):
             digest.update(value.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
 

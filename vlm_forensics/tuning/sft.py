@@ -18,12 +18,11 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from vlm_forensics.fitting.language_stage import Collator, StepModel
 from vlm_forensics.model.inputs import to_tensor
-from vlm_forensics.tuning.examples import Examples
+from vlm_forensics.tuning.examples import FOR_TEXT, Examples
 from vlm_forensics.tuning.settings import Sft, Steps
 from vlm_forensics.tuning.start import Start
 
-PARTS = ("adapter.to_text.", "adapter.attend.", "adapter.queries", "adapter.decision.",
-         "mask_decoder.from_text.", "text_class_head.")  # fmt: skip
+PARTS = (*FOR_TEXT, "text_class_head.")
 """What stage B trains beside LoRA, the projector and the rows of our tokens."""
 DETECTOR_LOSSES = ("class", "low_level", "operation", "tile", "cell")
 
