@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from vlm_forensics.assets import asset
 from vlm_forensics.errors import InputError
+from vlm_forensics.registry import suggestion
 from vlm_forensics.rewards import names as reward_names
 
 LOSSES = ("language", "text_class", "consistency", "mask")
@@ -90,9 +90,7 @@ class _Run(_Strict):
     def _known(cls, found: dict[str, float]) -> dict[str, float]:
         for name, weight in found.items():
             if name not in reward_names():
-                near = get_close_matches(name, reward_names(), 1)
-                raise ValueError(f"no reward {name!r}" + (f", did you mean {near[0]}?" if near else
-                                 f"; there are {', '.join(reward_names())}"))  # fmt: skip
+                raise ValueError(f"no reward {name!r}, {suggestion(name, reward_names())}")
             if not (math.isfinite(weight) and weight > 0):
                 raise ValueError(f"the weight of {name} must be above 0; leave out what is unused")
         return found
@@ -110,9 +108,7 @@ class Sft(_Run):
     @classmethod
     def _parts(cls, found: dict[str, float]) -> dict[str, float]:
         if unknown := sorted(set(found) - set(LOSSES)):
-            near = get_close_matches(unknown[0], LOSSES, 1)
-            hint = f", did you mean {near[0]}?" if near else f"; there are {', '.join(LOSSES)}"
-            raise ValueError(f"no loss {unknown[0]!r}{hint}")
+            raise ValueError(f"no loss {unknown[0]!r}, {suggestion(unknown[0], LOSSES)}")
         return found
 
 
@@ -172,8 +168,7 @@ def _found(config: str) -> Path:
         return path
     known = shipped()
     if config not in known:
-        near = get_close_matches(config, known, 1)
-        hint = f"did you mean {near[0]}?" if near else "vlmf train list shows the recipes"
+        hint = suggestion(config, tuple(known), "vlmf train list shows the recipes")
         raise InputError("not_found", f"there is no recipe {path.name!r}", hint=hint)
     return known[config]
 
@@ -225,8 +220,7 @@ def _hint(error: ValidationError) -> str:
     path, _ = _place(error)
     if error.errors()[0]["type"] != "extra_forbidden":
         return "vlmf train validate FILE shows what is allowed"
-    near = get_close_matches(path[-1], _keys(), 1)
-    return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(sorted(_keys()))}"
+    return suggestion(path[-1], sorted(_keys()))
 
 
 def _keys() -> set[str]:
