@@ -127,11 +127,12 @@ def test_brevity_falls_between_its_limits() -> None:
 
 
 def test_thinking_is_short_when_easy_and_present_when_hard() -> None:
-    long = f"<think>{'so ' * 32}</think>{REAL}"
+    long = f"<think>{' '.join(f'w{n}' for n in range(32))}</think>{REAL}"
     assert value("thinking", REAL, difficulty=0.1) == 1
     assert value("thinking", long, difficulty=0.1) == 0.5
     assert value("thinking", REAL, difficulty=0.9) == 0
     assert value("thinking", long, difficulty=0.9) == 1
+    assert value("thinking", f"<think>{'so ' * 32}</think>{REAL}", difficulty=0.9) == 1 / 16
     assert value("thinking", long) is None
 
 

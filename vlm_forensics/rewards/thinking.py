@@ -17,14 +17,15 @@ class Thinking(Reward):
     name: ClassVar[str] = "thinking"
     formula: ClassVar[str] = (
         f"Difficulty below {HARD_FROM}: 1 for at most {SHORT} words of thought, beyond that "
-        f"{SHORT} / words. Else: 1 for a thought, 0 without. Nothing where it is unknown."
+        f"{SHORT} / words. Else: different words / {SHORT}, at most 1. Nothing where it is unknown."
     )
 
     def __call__(self, said: Completion, facts: Facts) -> float | None:
         """In [0, 1]."""
         if facts.difficulty is None:
             return None
-        words = len(said.thought.split())
+        words = said.thought.split()
         if facts.difficulty < HARD_FROM:
-            return min(1.0, SHORT / max(words, 1))
-        return float(words > 0)
+            return min(1.0, SHORT / max(len(words), 1))
+        # Different ones: a word said sixteen times is no reflection.
+        return min(1.0, len(set(words)) / SHORT)
