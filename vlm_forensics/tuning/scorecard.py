@@ -68,8 +68,16 @@ def columns(examples: Examples, item: int, head: Label | None = None,
         "label": str(label), "operation": None if operation is None else str(operation),
         "mask": examples.mask(item), "predicted_mask": predicted,
         "head": None if head is None else str(head),
+        "difficulty": difficulty(examples.rationales[item].judged, label),
         "unusual": list(examples.rationales[item].unusual) if label is not Label.REAL else None,
     }  # fmt: skip
+
+
+def difficulty(judged: str, label: Label) -> float:
+    """How far the detector is from the truth, in [0, 1], from what the prompt says it judges."""
+    name, share = judged.split(",", 1)[0].split()
+    sure = float(share.removesuffix("%")) / 100
+    return 1 - sure if name == label else sure
 
 
 def speak(
