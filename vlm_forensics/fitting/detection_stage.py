@@ -183,7 +183,7 @@ def predict(
     found: dict[str, list[NDArray[np.float32]]] = {}
     for start in range(0, len(rgb), batch):
         overview = to_tensor(np.asarray(rgb[start : start + batch]))
-        shallow = torch.from_numpy(np.asarray(states[start : start + batch])).float()
+        shallow = torch.from_numpy(np.array(states[start : start + batch])).float()
         out, mask_logits = parts.detect(shallow, overview)
         values = {"class": out.class_logits, "low_level": out.low_level_logits,
                   "operation": out.operation_logits, "mask": mask_logits.sigmoid()}  # fmt: skip
