@@ -35,6 +35,11 @@ def trained_parts(config: VlmForensicsConfig) -> tuple[str, ...]:
     return (*OWN_PARTS, f"backbone.{backbones.for_config(config.backbone_config).projector}.")
 
 
+def plain_name(name: str) -> str:
+    """A parameter's name in the assembled model, without peft's wrapper."""
+    return name.replace("backbone.base_model.model.", "backbone.")
+
+
 def base_of(folder: Path) -> str | None:
     """What a folder's LoRA stands on: the built-in model, a folder or a hub id; None if unsaid.
 
@@ -77,7 +82,7 @@ def write_parts(model: VlmForensicsModel, out: Path) -> None:
         (out / LORA / "README.md").unlink(missing_ok=True)  # peft's empty form of a model card
     parts, kept = trained_parts(model.config), {}
     for name, value in model.state_dict().items():
-        plain = name.replace("backbone.base_model.model.", "backbone.")
+        plain = plain_name(name)
         if plain.startswith(parts):
             kept[plain] = value.detach().cpu().contiguous()
     save_file(kept, out / TRAINED)

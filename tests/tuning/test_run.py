@@ -206,8 +206,30 @@ def test_memory_and_disk_errors_say_what_to_do() -> None:
     assert "lora.four_bit=true" in memory.hint
     disk = run._explained(RuntimeError("No space left on device"))
     assert getattr(disk, "code", "") == "disk_full"
+    assert (
+        getattr(run._explained(OSError(28, "No space left on device")), "code", "") == "disk_full"
+    )
     other = RuntimeError("shapes differ")
     assert run._explained(other) is other
+
+
+def test_a_checkpoint_that_was_cut_off_is_passed_over(tuned: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    for name in ("checkpoint-2", "checkpoint-4"):
+        shutil.copytree(tuned / name, out / name)
+    assert watching.last_checkpoint(out) == str(out / "checkpoint-4")
+    (out / "checkpoint-4" / "trainer_state.json").write_text('{"global_st', encoding="utf-8")
+    (out / "checkpoint-10").mkdir()
+    assert watching.last_checkpoint(out) == str(out / "checkpoint-2")
+    assert watching.last_checkpoint(tmp_path) is None
+
+
+def test_a_tuned_model_is_not_quantised(tiny_folder: Path) -> None:
+    from vlm_forensics.tuning import start
+
+    with pytest.raises(ModelError) as refused:
+        start.load(str(tiny_folder), four_bit=True)
+    assert refused.value.code == "model_unsupported"
 
 
 def test_the_seal_notices_a_changed_file(tuned: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def spoken(model: VlmForensicsModel, start: Start, examples: Examples) -> torch.
 
 def test_grpo_moves_lora_only(start: Start, examples: Examples, tmp_path: Path) -> None:
     wanted = read("laptop-grpo", "training.accumulate=1", "group=2", "max_tokens=8",
-                  "rewards={brevity: 1.0}", "kl=0.1")  # fmt: skip
+                  "rewards={brevity: 1.0, mask: 1.0, consistency: 1.0}", "kl=0.1")  # fmt: skip
     before = snapshot(start.model)
     plain = spoken(start.model, start, examples)
     peft = grpo.train(start, examples, wanted, tmp_path / "run")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from vlm_forensics.adapters import plain_name
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.fitting.vision_cache import CachedTower
 from vlm_forensics.model.inputs import to_tensor
@@ -107,7 +108,7 @@ def prepare(model: VlmForensicsModel, *, rank: int, new_tokens: Sequence[int]) -
     )  # fmt: skip
     model.backbone = get_peft_model(model.backbone, settings)
     for name, parameter in model.named_parameters():
-        if name.replace("backbone.base_model.model.", "backbone.").startswith(TRAINED_PARTS):
+        if plain_name(name).startswith(TRAINED_PARTS):
             parameter.requires_grad_(True)
 
 

@@ -14,19 +14,16 @@ _LEFT_OUT = ("runtime", "per_second", "flos", "total", "epoch", "clip_ratio", "f
              "sampling", "max", "min", "mean_terminated")  # fmt: skip
 
 
-def draw(run: Path) -> Path | None:
-    """Writes `curves.svg` from the run's logs; None where nothing was logged."""
+def draw(run: Path) -> None:
+    """Writes `curves.svg` from the run's logs, if two steps or more were logged."""
     rows = watching.read(run / watching.LOG) + watching.read(run / watching.VALIDATION)
     series: dict[str, list[tuple[int, float]]] = {}
     for step, name, value in rows:
         if not any(part in name for part in _LEFT_OUT) and not name.endswith("/std"):
             series.setdefault(name, []).append((step, value))
     plots = {name: sorted(points) for name, points in series.items() if len(points) > 1}
-    if not plots:
-        return None
-    path = run / "curves.svg"
-    path.write_text(svg(plots), encoding="utf-8")
-    return path
+    if plots:
+        (run / "curves.svg").write_text(svg(plots), encoding="utf-8")
 
 
 def svg(plots: Mapping[str, Sequence[tuple[float, float]]]) -> str:

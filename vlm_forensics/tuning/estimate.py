@@ -9,7 +9,7 @@ from vlm_forensics import assembly
 from vlm_forensics.tuning.settings import Grpo, Sft
 
 _ANSWER, _WORDS = 90, 60
-"""Tokens of an answer and of a question, as the built-in recipes have them on average."""
+"""Tokens allowed for an answer and a question; most are shorter."""
 _STATE = 16
 """Bytes a trained parameter takes: itself, its gradient and Adam's two moments, in float32."""
 _ACTIVATION = 34

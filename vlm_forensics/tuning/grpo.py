@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from vlm_forensics.errors import PrerequisiteError
 from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.rewards.scoring import RewardFunction, trl_function
-from vlm_forensics.tuning import scorecard, sft
+from vlm_forensics.tuning import scorecard, sft, watching
 from vlm_forensics.tuning.examples import Examples
 from vlm_forensics.tuning.policy import Policy, PolicyProcessor, overviews
 from vlm_forensics.tuning.settings import Grpo
@@ -57,7 +57,7 @@ def train(start: Start, examples: Examples, settings: Grpo, out: Path,
         peft_config=_lora(start, settings),
         callbacks=list(callbacks),
     )
-    trainer.train(resume_from_checkpoint=any(out.glob("checkpoint-*")))
+    trainer.train(resume_from_checkpoint=watching.last_checkpoint(out))
     start.model.train(False)
     return trainer.accelerator.unwrap_model(trainer.model)
 
@@ -124,8 +124,9 @@ def _decoded(
 ) -> tuple[list[int], NDArray[np.bool_]]:
     """The head's class and the mask that each answer's `[SEG]` asks for."""
     model, text = start.model, start.text
-    training = model.training
-    model.train(False)
+    backbone: Any = model.backbone  # the detector is never in training: leave its mode alone
+    training = backbone.training
+    backbone.train(False)
     said = [examples.rationales[n] for n in rows]
     pixels = overviews([examples.corpus.rgb[one.index] for one in said]).to(model.device)
     prompts = [text.prompt_ids(one.judged, one.measured) for one in said]
@@ -135,6 +136,6 @@ def _decoded(
     ids, attention, new = (one.to(model.device) for one in (ids, attention, new))
     found = model.detect(model.pixels(pixels), pixels)
     masks = scorecard.prompted_masks(model, ids, attention, new, found)
-    model.train(training)
+    backbone.train(training)
     threshold = start.calibration.mask_threshold if start.calibration else 0.5
     return found.adapter.class_logits.argmax(1).tolist(), masks >= threshold

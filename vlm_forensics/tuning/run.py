@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from accelerate import PartialState
+from safetensors import SafetensorError
 from transformers import set_seed
 
 from vlm_forensics import adapters, assembly
@@ -23,7 +23,13 @@ from vlm_forensics.tuning.examples import Examples
 from vlm_forensics.tuning.scorecard import Card
 from vlm_forensics.tuning.settings import Grpo, Sft
 from vlm_forensics.tuning.start import Start
-from vlm_forensics.tuning.watching import LOG, VALIDATION, CsvLog, Validation
+from vlm_forensics.tuning.watching import (
+    LOG,
+    VALIDATION,
+    CsvLog,
+    Validation,
+    last_checkpoint,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +47,6 @@ class Finished(NamedTuple):
     """The starting model's answers on validation."""
     after: Card
     steps: int
-    seconds: float
-    """Of this call; a resumed run spent more before."""
 
 
 def run(settings: Sft | Grpo, out: Path, *, offline: bool = False) -> Finished:
@@ -55,7 +59,7 @@ def run(settings: Sft | Grpo, out: Path, *, offline: bool = False) -> Finished:
     """
     # peft asks for it; nobody who trains can do anything about it.
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-    begun, processes = time.monotonic(), PartialState()
+    processes = PartialState()
     with processes.main_process_first():  # what the first one keeps, the others read
         _claim(settings, out)
         start = starting.load(settings.model, four_bit=settings.lora.four_bit, offline=offline)
@@ -63,7 +67,7 @@ def run(settings: Sft | Grpo, out: Path, *, offline: bool = False) -> Finished:
         before = _before(start, val_set, settings, out)
     try:
         trained = _train(start, train_set, val_set, settings, out)
-    except RuntimeError as error:  # torch's out-of-memory error is one, on every device
+    except (RuntimeError, OSError, MemoryError, SafetensorError) as error:
         raise _explained(error) from error
     after = _card(start, val_set, settings)
     record = _record(settings, before, after, _steps(out), len(train_set), len(val_set))
@@ -71,7 +75,7 @@ def run(settings: Sft | Grpo, out: Path, *, offline: bool = False) -> Finished:
         _write(start, settings, trained, out / MODEL)
         _describe(settings, record, out)
     processes.wait_for_everyone()
-    return Finished(out / MODEL, before, after, record["steps"], time.monotonic() - begun)
+    return Finished(out / MODEL, before, after, record["steps"])
 
 
 def _describe(settings: Sft | Grpo, record: dict[str, Any], out: Path) -> None:
@@ -139,10 +143,8 @@ def _train(
 ) -> Callable[[Path], None]:
     """Trains in place; gives what writes the LoRA."""
 
-    def look() -> float:
-        found = _card(start, val, settings).reward
-        start.model.train(True)
-        return found
+    def look() -> float:  # the trainer turns training on again at its next step
+        return _card(start, val, settings).reward
 
     check = Validation(look, settings.check_every, settings.patience, out / VALIDATION)
     watch = [CsvLog(out / LOG), check]
@@ -159,8 +161,9 @@ def _train(
     return lambda folder: adapters.save_policy(peft, folder)
 
 
-def _explained(error: RuntimeError) -> Exception:
-    text = str(error)
+def _explained(error: Exception) -> Exception:
+    """Memory and disk as typed errors; anything else as it is."""
+    text = "out of memory" if isinstance(error, MemoryError) else str(error)
     if "out of memory" in text or "can't allocate memory" in text:
         return ModelError("out_of_memory", "memory does not suffice for this training",
                           hint="training.batch=1 training.accumulate=8, "
@@ -172,8 +175,8 @@ def _explained(error: RuntimeError) -> Exception:
 
 
 def _steps(out: Path) -> int:
-    done = [int(path.name.split("-")[1]) for path in out.glob("checkpoint-*")]
-    return max(done, default=0)
+    last = last_checkpoint(out)
+    return int(last.rpartition("-")[2]) if last else 0
 
 
 def _write(
@@ -184,7 +187,8 @@ def _write(
     tokenizer = start.text.tokenizer
     before = Path(settings.model)
     chained = adapters.base_of(before) if before.is_dir() else None
-    adapters.write(start.model, tokenizer, chained or settings.model, folder)
+    base = chained or (str(before.resolve()) if before.is_dir() else settings.model)
+    adapters.write(start.model, tokenizer, base, folder)
     save_lora(folder / adapters.LORA)
     if chained and (before / adapters.LORA).is_dir():
         joined = folder / "joined"
@@ -201,11 +205,12 @@ def _record(
     settings: Sft | Grpo, before: Card, after: Card, steps: int, train: int, val: int
 ) -> dict[str, Any]:
     from importlib.metadata import version
+    from importlib.util import find_spec
 
     packages = ("vlm_forensics", "torch", "transformers", "peft", "trl")
     return {
         "settings": settings.model_dump(mode="json"), "steps": steps,
         "examples": {"train": train, "val": val},
         "validation": {"before": scorecard.as_json(before), "after": scorecard.as_json(after)},
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: version(name) for name in packages if find_spec(name)},
     }  # fmt: skip

@@ -16,11 +16,13 @@ import torch
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from vlm_forensics.adapters import plain_name
 from vlm_forensics.fitting.language_stage import Collator, StepModel
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.tuning.examples import FOR_TEXT, Examples
 from vlm_forensics.tuning.settings import Sft, Steps
 from vlm_forensics.tuning.start import Start
+from vlm_forensics.tuning.watching import last_checkpoint
 
 PARTS = (*FOR_TEXT, "text_class_head.")
 """What stage B trains beside LoRA, the projector and the rows of our tokens."""
@@ -69,13 +71,8 @@ def adapt(start: Start, settings: Sft) -> None:
     ))  # fmt: skip
     trained = (*PARTS, f"backbone.{model.family.projector}.")
     for name, parameter in model.named_parameters():
-        if plain(name).startswith(trained):
+        if plain_name(name).startswith(trained):
             parameter.requires_grad_(True)
-
-
-def plain(name: str) -> str:
-    """A parameter's name without peft's wrapper."""
-    return name.replace("backbone.base_model.model.", "backbone.")
 
 
 def train(start: Start, examples: Examples, settings: Sft, out: Path,
@@ -91,7 +88,7 @@ def train(start: Start, examples: Examples, settings: Sft, out: Path,
         train_dataset=ExampleDataset(examples), data_collator=Collator(start.text),
         callbacks=list(callbacks),
     )  # fmt: skip
-    trainer.train(resume_from_checkpoint=any(out.glob("checkpoint-*")))
+    trainer.train(resume_from_checkpoint=last_checkpoint(out))
     start.model.train(False)
 
 

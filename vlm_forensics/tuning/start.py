@@ -12,6 +12,7 @@ from vlm_forensics import assembly
 from vlm_forensics.calibration import Calibration
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.engine import loading, quieten
+from vlm_forensics.errors import ModelError
 from vlm_forensics.features.reference import Reference
 from vlm_forensics.model.modeling import VlmForensicsModel
 from vlm_forensics.wrapping import wrap
@@ -43,6 +44,9 @@ def load(name: str, *, four_bit: bool = False, offline: bool = False) -> Start:
         WeightsError: weights are missing or damaged.
     """
     ours = name == assembly.MINI or (Path(name) / "calibration.json").is_file()
+    if ours and four_bit:
+        raise ModelError("model_unsupported", "a tuned model is merged and not loaded in 4 bit",
+                         hint="leave lora.four_bit out, or start from the plain model")  # fmt: skip
     found = _ours(name, offline=offline) if ours else _plain(name, four_bit, offline)
     found.model.config.free_answers = True
     if not four_bit:  # what bitsandbytes has loaded is in its place

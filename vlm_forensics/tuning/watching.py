@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,23 @@ class Validation(TrainerCallback):
                         state.global_step, rows[best][0])  # fmt: skip
             control.should_training_stop = True
             control.should_save = True
+
+
+def last_checkpoint(out: Path) -> str | None:
+    """The newest whole checkpoint of a run; one that was cut off in saving is passed over.
+
+    transformers writes `trainer_state.json` last.
+    """
+    numbered = sorted(out.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    return next((str(path) for path in reversed(numbered) if _whole(path)), None)
+
+
+def _whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def read(path: Path) -> list[tuple[int, str, float]]:
