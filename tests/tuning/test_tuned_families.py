@@ -43,7 +43,7 @@ def start(request: pytest.FixtureRequest) -> Start:
     token = words.convert_ids_to_tokens(IMAGE)
     family = model.family
     picture = token * family.image_tokens(model.config.backbone_config)
-    return Start(request.param, model, TextInputs(words, family, picture, 2), CALIBRATION,
+    return Start(model, TextInputs(words, family, picture, 2), CALIBRATION,
                  REFERENCE)  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_sft_saves_what_rebuilds_the_model(
     assert not [name for name in moved if "base_layer" in name or "adapter.stream" in name]
 
     adapters.write(start.model, start.text.tokenizer, "base", tmp_path / "small")
-    fresh = model_of(start.name).eval()
+    fresh = model_of(start.model.family.name).eval()
     again = adapters.rebuild(tmp_path / "small", fresh)
     first, second = (spoken(m, start, examples) for m in (start.model, again))
     assert torch.allclose(first, second, atol=1e-3)
@@ -112,14 +112,14 @@ def test_grpo_moves_lora_only(start: Start, examples: Examples, tmp_path: Path) 
     assert kept.keys() == before.keys()
     assert all(torch.equal(before[name], value) for name, value in kept.items())
     adapters.save_policy(peft, tmp_path / "lora")
-    other = model_of(start.name).eval()
+    other = model_of(start.model.family.name).eval()
     from peft import PeftModel
 
     wrapped: Any = PeftModel.from_pretrained(other.backbone, tmp_path / "lora")
     other.backbone = wrapped.merge_and_unload()
     assert torch.allclose(spoken(other, start, examples), spoken(start.model, start, examples),
                           atol=1e-3)  # fmt: skip
-    assert torch.allclose(plain, spoken(model_of(start.name).eval(), start, examples))
+    assert torch.allclose(plain, spoken(model_of(start.model.family.name).eval(), start, examples))
 
 
 def test_the_policy_scores_what_the_model_writes(start: Start, examples: Examples) -> None:
@@ -169,7 +169,7 @@ def test_a_plain_model_is_wrapped_and_takes_a_step(
              model.backbone.named_modules() if name.endswith(("q_proj", "fc1", "qkv"))}  # fmt: skip
     assert kinds.pop("q_proj") == ("Linear4bit" if four_bit else "Linear")
     assert set(kinds.values()) <= {"Linear"}, "the tower keeps its weights"
-    start = Start(str(plain), model, TextInputs.of(words, model.config), CALIBRATION, REFERENCE)
+    start = Start(model, TextInputs.of(words, model.config), CALIBRATION, REFERENCE)
     wanted = read("laptop-sft", f"lora.four_bit={str(four_bit).lower()}")
     sft.adapt(start, wanted)
     before = snapshot(model)

@@ -12,7 +12,6 @@ import numpy as np
 
 from vlm_forensics.features.base import Pixels
 from vlm_forensics.report import Evidence, Notice
-from vlm_forensics.taxonomy import Verdict
 from vlm_forensics.training_free.measured import Measured, Worth
 from vlm_forensics.training_free.meter import Meter
 from vlm_forensics.training_free.reals import ALLOWED, BY_NAME, Reals, combined, p_value
@@ -60,18 +59,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """All scores of one picture, and what they say together."""
+    """All scores of one picture, and what they say together.
+
+    It names no verdict: the rule holds false alarms down and does not find forgeries.
+    """
 
     findings: tuple[Finding, ...]
     p_value: float | None
     """Of all scores together, `reals.combined`; None when none could be measured."""
     photographs: int
     """That the picture was compared with."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """Always inconclusive: the rule holds false alarms down and does not find forgeries."""
-        return Verdict.INCONCLUSIVE
 
     @property
     def standing(self) -> Standing:

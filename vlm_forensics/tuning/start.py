@@ -22,8 +22,6 @@ from vlm_forensics.wrapping import wrap
 class Start:
     """What a run begins with."""
 
-    name: str
-    """As the user named it."""
     model: VlmForensicsModel
     text: TextInputs
     calibration: Calibration | None = None
@@ -63,11 +61,11 @@ def _ours(name: str, *, offline: bool) -> Start:
     with loading():
         model = VlmForensicsModel.from_pretrained(folder, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    return Start(name, model, TextInputs.of(tokenizer, model.config),
+    return Start(model, TextInputs.of(tokenizer, model.config),
                  Calibration.load(folder / "calibration.json"),
                  Reference.load(folder / "reference.json"))  # fmt: skip
 
 
 def _plain(name: str, four_bit: bool, offline: bool) -> Start:
     model, tokenizer = wrap(name, four_bit=four_bit, offline=offline)
-    return Start(name, model, TextInputs.of(tokenizer, model.config))
+    return Start(model, TextInputs.of(tokenizer, model.config))
