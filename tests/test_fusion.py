@@ -15,7 +15,7 @@ from vlm_forensics.calibration import (
 )
 from vlm_forensics.features.base import Measurement
 from vlm_forensics.features.clues import Clue
-from vlm_forensics.taxonomy import Operation
+from vlm_forensics.taxonomy import Label, Operation
 
 
 def clone() -> Measurement:
@@ -49,14 +49,16 @@ def test_signals_are_named_finite_and_bounded() -> None:
         Clue("npr", "npr.mean", 5.0, "", True, False),
     ]
     for level in (0.0, 0.5, 1.0):
-        values = fusion.signals(found, np.full((40, 60), level, np.float32))
+        values = fusion.signals(
+            found, np.full((40, 60), level, np.float32), {Operation.SPLICE: level}
+        )
         assert tuple(values) == fusion.SIGNALS
         assert np.isfinite(list(values.values())).all()
     assert values["copy_move"] == pytest.approx(np.log(31))
     assert values["ela"] == 4
     assert values["noise_level"] == 0
-    hot = fusion.signals([], np.pad(np.ones((20, 20), np.float32), 40))
-    assert hot[fusion.PEAK] > fusion.signals([], np.zeros((100, 100), np.float32))[fusion.PEAK]
+    hot = fusion.signals([], np.pad(np.ones((20, 20), np.float32), 40), {})
+    assert hot[fusion.PEAK] > fusion.signals([], np.zeros((100, 100), np.float32), {})[fusion.PEAK]
 
 
 def calibration(**signals: Signal) -> Calibration:
@@ -66,7 +68,18 @@ def calibration(**signals: Signal) -> Calibration:
     )  # fmt: skip
 
 
-def test_a_signal_moves_tampered_alone() -> None:
+def test_a_preferred_operation_is_a_signal_and_others_are_none() -> None:
+    shares = {Operation.WHOLE_SUPER_RESOLUTION: 0.8, Operation.SPLICE: 0.15}
+    values = fusion.signals([], np.zeros((32, 32), np.float32), shares)
+    assert values["head:whole_super_resolution"] == pytest.approx(np.log(4))
+    assert values["head:splice"] == 0  # below even odds nothing is said
+    assert fusion.toward("head:whole_super_resolution") is Label.SYNTHETIC
+    assert fusion.toward("head:splice") is fusion.toward("copy_move") is Label.TAMPERED
+
+
+def test_a_signal_moves_its_class_alone() -> None:
+    whole = calibration(x=Signal(weight=2, center=1, scale=4, toward=Label.SYNTHETIC))
+    assert whole.fused([0, 1, 2], {"x": 3.0}).tolist() == [0, 2, 2]
     fused = calibration(copy_move=Signal(weight=2, center=1, scale=4)).fused(
         [0, 1, 2], {"copy_move": 3.0}
     )
@@ -94,7 +107,10 @@ def test_a_telling_signal_gets_weight_and_noise_gets_little() -> None:
         "ela": draw.standard_normal(300),
         "srm": -(labels == 2).astype(float),
     }
-    found = fit_signals(logits, columns, labels)
+    columns["head:whole_autoencoder"] = (labels == 1) + draw.standard_normal(300)
+    found = fit_signals(logits, columns, {n: fusion.toward(n) for n in columns}, labels)
+    assert found["head:whole_autoencoder"].toward is Label.SYNTHETIC
+    assert found["head:whole_autoencoder"].weight > 0.2
     assert found["copy_move"].weight > 5 * found["ela"].weight
     assert found["srm"].weight == pytest.approx(0, abs=1e-6)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,13 +46,15 @@ class AbstainBand(NamedTuple):
 
 
 class Signal(BaseModel):
-    """What a measured signal adds to the logit of `tampered`: `weight * (x - center) / scale`."""
+    """What a signal adds to the logit of one class: `weight * (x - center) / scale`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: float = Field(allow_inf_nan=False)
     center: float = Field(allow_inf_nan=False)
     scale: float = Field(gt=0, allow_inf_nan=False)
+    toward: Literal[Label.SYNTHETIC, Label.TAMPERED] = Label.TAMPERED
+    """The class for which it speaks."""
 
 
 class Calibration(BaseModel):
@@ -87,7 +89,7 @@ class Calibration(BaseModel):
         return self
 
     def fused(self, logits: ArrayLike, signals: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
-        """The logits with what the signals add to that of `tampered`.
+        """The logits with what the signals add.
 
         Args:
             logits: `[..., 3]`, class axis in the order of `CLASSES`.
@@ -96,7 +98,8 @@ class Calibration(BaseModel):
         found = np.array(logits, dtype=np.float64)
         for name, signal in self.signals.items():
             value = np.asarray(signals[name], np.float64)
-            found[..., 2] += signal.weight * (value - signal.center) / signal.scale
+            added = signal.weight * (value - signal.center) / signal.scale
+            found[..., CLASSES.index(signal.toward)] += added
         return found
 
     def operations(
@@ -269,15 +272,17 @@ def strength(probability: float) -> Strength:
 
 
 def fit_signals(
-    logits: ArrayLike, signals: Mapping[str, ArrayLike], labels: Sequence[int] | NDArray[np.integer]
-) -> dict[str, Signal]:
-    """Weights with which the signals, on top of the logits, best tell tampered from the rest.
+    logits: ArrayLike, signals: Mapping[str, ArrayLike], toward: Mapping[str, Label],
+    labels: Sequence[int] | NDArray[np.integer],
+) -> dict[str, Signal]:  # fmt: skip
+    """Weights with which the signals, on top of the logits, best tell the classes apart.
 
-    Non-negative logistic regression with a ridge penalty: a signal can only speak for tampering.
+    Non-negative logistic regression with a ridge penalty: a signal can only speak for its class.
 
     Args:
         logits: `[N, 3]` of held-out images, class axis in the order of `CLASSES`.
         signals: `[N]` each.
+        toward: the class for which each of them speaks.
         labels: `[N]` indices into `CLASSES`; each class weighs the same.
     """
     from scipy.optimize import minimize
@@ -288,19 +293,21 @@ def fit_signals(
     centers = {name: float(x[y == 0].mean()) for name, x in columns.items()}
     scales = {name: float(x.std()) or 1.0 for name, x in columns.items()}
     x = np.stack([(v - centers[n]) / scales[n] for n, v in columns.items()], 1)
+    speaks = np.asarray([[toward[n] is label for label in CLASSES[1:]] for n in columns])
     share = 1 / np.bincount(y, minlength=len(CLASSES))[y] / len(CLASSES)
 
     def objective(parameters: NDArray[np.float64]) -> float:
         scale, bias, weights = parameters[:2], parameters[2:4], parameters[4:]
-        shifted = np.stack([np.zeros(len(y)), scale[0] * z[:, 1] + bias[0],
-                            scale[1] * (z[:, 2] + x @ weights) + bias[1]], 1)  # fmt: skip
+        added = x @ (weights[:, None] * speaks)
+        shifted = np.concatenate([np.zeros((len(y), 1)), scale * (z[:, 1:] + added) + bias], 1)
         chosen = _log_softmax(shifted)[np.arange(len(y)), y]
         return float(-(share * chosen).sum() + _SIGNAL_RIDGE * weights @ weights)
 
     start = np.r_[1.0, 1.0, np.zeros(2 + x.shape[1])]
     bounds = [(1e-3, None)] * 2 + [(None, None)] * 2 + [(0.0, None)] * x.shape[1]
     weights = minimize(objective, start, method="L-BFGS-B", bounds=bounds).x[4:]
-    return {name: Signal(weight=float(w), center=centers[name], scale=scales[name])
+    return {name: Signal(weight=float(w), center=centers[name], scale=scales[name],
+                         toward=toward[name])
             for name, w in zip(columns, weights, strict=True)}  # fmt: skip
 
 

@@ -214,7 +214,7 @@ class Detector:
         inside = self._compared(heatmap)
         with steps("compare"):
             found = clues(measurements, inside, self._reference)
-        signals = fusion.signals(found, own)
+        signals = fusion.signals(found, own, seen.operations)
         fused = self._calibration.fused(seen.class_logits, signals)
         classes = self._calibration.probabilities(fused)
         operations = possible(

@@ -1,13 +1,14 @@
-"""What the measurements add to the network: to the class logits, the operations and the mask.
+"""What is added to the network's class logits, operations and mask.
 
 A network of this size does not see that two areas of a picture are equal; the copy-move feature
-does. Weights are fitted on validation pictures and stored with the calibration.
+does. And its operation head tells some operations from real pictures far better than its class
+head does. Weights are fitted on validation pictures and stored with the calibration.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -15,25 +16,46 @@ from numpy.typing import NDArray
 
 from vlm_forensics.features.base import FloatMap, Measurement
 from vlm_forensics.features.clues import CONTRASTS, Clue
+from vlm_forensics.model.vocabulary import OPERATIONS
+from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Label, Operation
 
 PEAK = "peak"
-SIGNALS = ("copy_move", *CONTRASTS, PEAK)
-"""Names of the signals: matches, contrasts inside the marked area, and how hot its peak is."""
+_NAMED = tuple(op for op in OPERATIONS if op is not Operation.FULL_GENERATION)
+"""Operations whose own log-odds are signals. Full generation's are not: the probe ranks better."""
+_HEAD = "head:"
+SIGNALS = ("copy_move", *CONTRASTS, PEAK, *(f"{_HEAD}{operation}" for operation in _NAMED))
+"""Names of the signals: matches, contrasts inside the marked area, how hot its peak is, and how far
+the operation head prefers an operation to all others together."""
 _LARGEST = 4.0
 """Contrasts beyond a factor of 16 say no more than one of 16."""
 _PEAK_SHARE = 0.02
 _CERTAIN = 0.02
 """Mask values closer than this to 0 or 1 count as so close."""
+_SURE = 1e-3
+"""Shares of operations likewise."""
 
 
-def signals(found: Sequence[Clue], heatmap: NDArray[np.float32]) -> dict[str, float]:
+def toward(signal: str) -> Label:
+    """The class for which the signal speaks: synthetic for operations on the whole picture."""
+    operation = signal.removeprefix(_HEAD)
+    whole = signal != operation and (
+        OPERATION_ARTIFACT[Operation(operation)] is Artifact.GENERATOR_TEXTURE
+    )
+    return Label.SYNTHETIC if whole else Label.TAMPERED
+
+
+def signals(
+    found: Sequence[Clue], heatmap: NDArray[np.float32], operations: Mapping[Operation, float]
+) -> dict[str, float]:
     """The signals of a picture, all finite.
 
     Args:
         found: its clues.
         heatmap: `[H, W]` in [0, 1].
+        operations: shares of the operation head, summing to 1; empty for a model without it.
     """
     values = dict.fromkeys(SIGNALS, 0.0)
+    values |= {f"{_HEAD}{op}": _preferred(operations.get(op, 0.0)) for op in _NAMED}
     for clue in found:
         if clue.feature == "copy_move" and not clue.local:
             values["copy_move"] = math.log1p(max(clue.value, 0.0))
@@ -47,8 +69,19 @@ def _peak(heatmap: NDArray[np.float32]) -> float:
     """Log-odds of the mean of the hottest fiftieth of the picture."""
     small = cv2.resize(heatmap, (64, 64), interpolation=cv2.INTER_AREA).ravel()
     count = int(_PEAK_SHARE * small.size)
-    mean = float(np.partition(small, -count)[-count:].mean())
-    clipped = min(max(mean, _CERTAIN), 1 - _CERTAIN)
+    return _log_odds(float(np.partition(small, -count)[-count:].mean()), _CERTAIN)
+
+
+def _preferred(share: float) -> float:
+    """Log-odds of an operation, 0 below even ones.
+
+    Down there they order real pictures by softness, which costs the ranking of generated ones.
+    """
+    return max(_log_odds(share, _SURE), 0.0)
+
+
+def _log_odds(share: float, closest: float) -> float:
+    clipped = min(max(share, closest), 1 - closest)
     return math.log(clipped / (1 - clipped))
 
 

@@ -125,7 +125,8 @@ def _with_signals(
     return Calibration(
         id=f"val-{len(found)}-signals-vector-scaling", temperature=1.0, bias=(0.0, 0.0, 0.0),
         abstain_low=0.0, abstain_high=1.0, mask_threshold=0.5, copy_move_odds=odds,
-        signals=fit_signals(predicted["class"], columns, found.classes),
+        signals=fit_signals(predicted["class"], columns, {n: fusion.toward(n) for n in columns},
+                            found.classes),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from vlm_forensics.calibration import Calibration
 from vlm_forensics.datasets.equalise import SIDE
 from vlm_forensics.features import measure_all
 from vlm_forensics.features.base import Measurement, PixelArray
-from vlm_forensics.features.clues import clues, prompt_phrase, reference_row
+from vlm_forensics.features.clues import Clue, clues, prompt_phrase, reference_row
 from vlm_forensics.features.reference import Reference, fit_reference
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
@@ -94,7 +94,7 @@ def _fuse(job: tuple[NDArray[np.uint8], Seen, float]) -> Fused:
     measurements = measure(rgb)
     heatmap = fusion.with_clones(seen.heatmap, measurements.get("copy_move"))
     found = clues(measurements, heatmap >= threshold, Reference({}, 0))
-    return Fused(fusion.signals(found, seen.heatmap), heatmap)
+    return Fused(fusion.signals(found, seen.heatmap, seen.operations), heatmap)
 
 
 def build(  # noqa: PLR0913 - everything that makes a rationale
@@ -169,13 +169,14 @@ class _Job:
             rng = np.random.default_rng(self.seed)
             said = claims(OPERATIONS[self.operation], self.truth, true_clues, rng)
         return {
-            "judged": self._judged(fusion.signals(found, self.seen.heatmap), inside),
+            "judged": self._judged(found, inside),
             "measured": prompt_phrase(found),
             "answer": compose(self.label, said),
             "unusual": sorted({clue.feature for clue in true_clues if clue.unusual}),
         }
 
-    def _judged(self, signals: dict[str, float], inside: NDArray[np.bool_]) -> str:
+    def _judged(self, found: Sequence[Clue], inside: NDArray[np.bool_]) -> str:
+        signals = fusion.signals(found, self.seen.heatmap, self.seen.operations)
         fused = self.calibration.fused(self.seen.class_logits, signals)
         shares = self.calibration.probabilities(fused).tolist()
         named = {str(label): share for label, share in zip(CLASSES, shares, strict=True)}
