@@ -131,7 +131,7 @@ def test_mirroring_keeps_picture_mask_and_patches_together(
 
 
 def test_classes_are_drawn_evenly(corpus: Corpus) -> None:
-    sampler = BalancedSampler(corpus, np.arange(SAMPLES), seed=0)
+    sampler = BalancedSampler(corpus.classes, corpus.source, seed=0)
     drawn = np.concatenate([corpus.classes[list(sampler)] for _ in range(200)])
     shares = np.bincount(drawn) / len(drawn)
     assert np.allclose(shares, 1 / 3, atol=0.05)
