@@ -105,7 +105,7 @@ def train(
     arguments = TrainingArguments(
         output_dir=str(out), max_steps=steps, per_device_train_batch_size=batch,
         learning_rate=learning_rate, weight_decay=0.01, lr_scheduler_type="cosine",
-        warmup_steps=min(50, steps // 10), logging_steps=25, save_steps=100, save_total_limit=1,
+        warmup_steps=min(50, steps // 10), logging_steps=20, save_steps=60, save_total_limit=1,
         report_to=[], seed=seed, remove_unused_columns=False, dataloader_num_workers=0,
         max_grad_norm=1.0, use_cpu=not torch.cuda.is_available(), label_names=[],
     )  # fmt: skip

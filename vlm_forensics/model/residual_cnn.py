@@ -22,7 +22,7 @@ from vlm_forensics.weights import baseline_file
 
 SIDE = 256
 """Side of the centre crop that is judged, pixels, as SAFE does; smaller pictures are whole."""
-WIDTHS = (16, 32, 64)
+WIDTHS = (16, 24, 32)
 
 
 def npr(rgb: Tensor) -> Tensor:
@@ -72,8 +72,7 @@ class ResidualCnn(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Log-odds of synthetic `[B]` for `[B, 3, h, w]` RGB in 0..255, even sides."""
-        seen = self.residual(rgb).contiguous(memory_format=torch.channels_last)
-        found: Tensor = self.head(self.stages(self.stem(seen)).mean((2, 3)))[:, 0]
+        found: Tensor = self.head(self.stages(self.stem(self.residual(rgb))).mean((2, 3)))[:, 0]
         return found
 
     @torch.inference_mode()
