@@ -38,7 +38,7 @@ def difference_curves(sample: Sample) -> NDArray[np.float32]:
     plain, curves = gray.astype(np.float32), []
     for quality in QUALITIES:
         _, data = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        again = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        again = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
         change = plain - again.astype(np.float32)
         units = width // 8, height // 8
         mean = cv2.resize(change, units, interpolation=cv2.INTER_AREA)

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 _CARD = """\
 # NPR-CNN and DWT-HH-CNN: low-level baselines
 
-What `vlmf eval` sets beside the model: two small networks, each on one residual alone, that tell synthetic
-pictures from real ones. They are no part of `vlmf-mini` and give no verdict. `npr_cnn` follows Tan et
-al. (CVPR 2024), `dwt_hh_cnn` SAFE (Li et al., KDD 2025); their code is `vlm_forensics/model/residual_cnn.py`. Both papers
-train a ResNet-50 up to its second stage on far more pictures; these are the same idea at the size and on the
-pictures of this project, and their figures say nothing about the papers' own networks.
+What `vlmf eval` sets beside the model: two small networks, each on one residual alone, that tell
+synthetic pictures from real ones. They are no part of `vlmf-mini` and give no verdict. `npr_cnn`
+follows Tan et al. (CVPR 2024), `dwt_hh_cnn` SAFE (Li et al., KDD 2025); their code is
+`vlm_forensics/model/residual_cnn.py`. Both papers train a ResNet-50 up to its second stage on far
+more pictures; these are the same idea at the size and on the pictures of this project, and their
+figures say nothing about the papers' own networks.
 
 ## How they were made
 ```console
@@ -29,16 +30,18 @@ $ export OMP_NUM_THREADS=1
 $ python training/vlmf_mini.py baselines --data data --data more --work runs/mini
 ```
 Written by that stage, this page included. Seed {seed}; {settings}, AdamW, cosine schedule, binary
-cross-entropy; the last step was taken, and nothing was chosen by validation or test figures. Crops of {crop} px
-out of the views of `prepare` before their compression, turned and mirrored, saved as JPEG of quality {low} to {high}, drawn
-alike for both classes. Classes are drawn evenly, and within a class every source by the root of its size.
-Tampered pictures are left out, as are the sources that the recipe leaves out.
+cross-entropy; the last step was taken, and nothing was chosen by validation or test figures.
+Crops of {crop} px out of the views of `prepare` before their compression, turned and mirrored,
+saved as JPEG of quality {low} to {high}, drawn alike for both classes. Classes are drawn evenly, and
+within a class every source by the root of its size. Tampered pictures are left out, as are the
+sources that the recipe leaves out.
 
 {counts}
 
 ## On validation
-AUC of real against synthetic on equalised pictures ({side} px, JPEG {quality}), 95 % intervals over pictures. Sources
-marked † were trained on, with other pictures. Where a validation source holds one class only, it counts in "all".
+AUC of real against synthetic on equalised pictures ({side} px, JPEG {quality}), 95 % intervals over
+pictures. The first row holds all {real} real and {synthetic} synthetic pictures, the others those of
+one source each that has both. Sources marked † were trained on, with other pictures.
 
 {figures}
 
@@ -60,17 +63,15 @@ def card(
     counts = [(label, n, len(set(data.source[data.classes == place].tolist())))
               for place, label in enumerate(CLASSES)
               if (n := Counter(data.classes.tolist())[place])]  # fmt: skip
-    seen = set(data.source.tolist())
-    rows = [
-        (name, f"{result.real} / {result.synthetic}", result.all,
-         *(f"{source}{' †' if source in seen else ''}: {figure}"
-           for source, figure in result.sources.items()))
-        for name, result in found.items()
-    ]  # fmt: skip
-    header = ("network", "real / synthetic", "all", *[""] * (max(map(len, rows)) - 3))
+    seen, first = set(data.source.tolist()), next(iter(found.values()))
+    rows = [("all", *(result.all for result in found.values()))]
+    rows += [(f"{source}{' †' if source in seen else ''}",
+              *(result.sources[source] for result in found.values()))
+             for source in first.sources]  # fmt: skip
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
     return _CARD.format(
         seed=data.seed, crop=crop, low=QUALITIES[0], high=QUALITIES[1] - 1, side=SIDE,
-        quality=QUALITY, settings=", ".join(f"{k.replace('_', ' ')} {v}" for k, v in settings.items()),
+        quality=QUALITY, settings=said, real=first.real, synthetic=first.synthetic,
         counts=markdown(("training views", "number", "sources"), counts),
-        figures=markdown(header, rows),
+        figures=markdown(("source", *found), rows),
     )  # fmt: skip

@@ -40,7 +40,7 @@ def draw_target(photo: Rgb, rng: np.random.Generator) -> tuple[Mask, str]:
 
 def crop_around(mask: Mask) -> tuple[slice, slice]:
     """The mask's box with context on every side, cut at the frame."""
-    return pasting.around(mask, _CONTEXT)
+    return pasting.around_box(mask, _CONTEXT)
 
 
 def lay_back(photo: Rgb, piece: Rgb, window: tuple[slice, slice], mask: Mask,
