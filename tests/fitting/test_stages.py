@@ -279,6 +279,9 @@ def test_a_residual_network_learns_real_from_synthetic(tmp_path: Path) -> None:
     assert one["synthetic"] == 1
     network = residual_stage.train("npr_cnn", data, tmp_path / "run", steps=8, batch=6,
                                    learning_rate=1e-2, seed=0)  # fmt: skip
+    kept = residual_stage.train("npr_cnn", data, tmp_path / "run", steps=8, batch=6,
+                                learning_rate=1e-2, seed=0)  # fmt: skip
+    assert all(torch.equal(v, kept.state_dict()[k]) for k, v in network.state_dict().items())
     residual_stage.export(network, tmp_path / "npr.safetensors")
     again = residual_stage.ResidualCnn("npr_cnn")
     again.load_state_dict(load_file(tmp_path / "npr.safetensors"))

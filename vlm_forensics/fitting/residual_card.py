@@ -32,15 +32,15 @@ $ python training/vlmf_mini.py baselines --data data --data more --work runs/min
 Written by that stage, this page included. Seed {seed}; {settings}, AdamW, cosine schedule, binary
 cross-entropy; the last step was taken, and nothing was chosen by validation or test figures.
 Crops of {crop} px out of the views of `prepare` before their compression, turned and mirrored,
-saved as JPEG of quality {low} to {high}, drawn alike for both classes. Classes are drawn evenly, and
+saved as JPEG of quality {low} to {high}, drawn alike for both. Classes are drawn evenly, and
 within a class every source by the root of its size. Tampered pictures are left out, as are the
 sources that the recipe leaves out.
 
 {counts}
 
 ## On validation
-AUC of real against synthetic on equalised pictures ({side} px, JPEG {quality}), 95 % intervals over
-pictures. The first row holds all {real} real and {synthetic} synthetic pictures, the others those of
+AUC, real against synthetic, on equalised pictures ({side} px, JPEG {quality}), 95 % intervals over
+pictures. The first row has all {real} real and {synthetic} synthetic pictures, the others those of
 one source each that has both. Sources marked † were trained on, with other pictures.
 
 {figures}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset, Sampler
@@ -102,6 +102,9 @@ def train(
     """Trains (or resumes) one network; the last checkpoint stays in `out`."""
     torch.manual_seed(seed)
     model = _Lossy(name)
+    if (finished := out / f"checkpoint-{steps}" / "model.safetensors").is_file():
+        model.load_state_dict(load_file(finished))  # resumed, it would take one more step
+        return model.network.eval()
     arguments = TrainingArguments(
         output_dir=str(out), max_steps=steps, per_device_train_batch_size=batch,
         learning_rate=learning_rate, weight_decay=0.01, lr_scheduler_type="cosine",
