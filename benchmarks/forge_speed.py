@@ -1,7 +1,8 @@
 """Images a second of `vlmf data forge`, by operation, at 1 megapixel.
 
 Each sample is read, forged, post-processed, measured, annotated and written, as in a real run.
-Operations whose network is missing (VLMF_FORGE_WEIGHTS) are named and left out.
+Operations whose network is missing (VLMF_FORGE_WEIGHTS) are named and left out. With --jobs 1 the
+processor seconds of an image stand beside, which other work on the machine hardly changes.
 
 python benchmarks/forge_speed.py [--photos DIR] [--n 12] [--jobs 2] [--ops splice,blending]
 """
@@ -9,10 +10,12 @@ python benchmarks/forge_speed.py [--photos DIR] [--n 12] [--jobs 2] [--ops splic
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -44,14 +47,26 @@ def picture(seed: int) -> np.ndarray:
     return np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
 
 
-def rate(photos: Path, operation: Operation, count: int, jobs: int) -> float:
-    """Samples a second once the processes run."""
+class Speed(NamedTuple):
+    """How fast samples come once the processes run."""
+
+    rate: float
+    """Samples a second."""
+    cpu: float | None
+    """Processor seconds of one, where this process makes them itself."""
+
+
+def speed(photos: Path, operation: Operation, count: int, jobs: int) -> Speed:
+    """Makes some samples, then `count` against the clock."""
     settings = Settings(0, (operation,), 0.0, PIXELS, False, "none")
-    warm, times = WARM * jobs, []
+    warm, clock = WARM * jobs, []
     with tempfile.TemporaryDirectory() as out:
-        writer.write(photos, Path(out), settings, count + warm, jobs=jobs,
-                     on_progress=lambda done, total: times.append(time.perf_counter()))  # noqa: ARG005  # fmt: skip
-    return count / (times[-1] - times[warm])
+        writer.write(
+            photos, Path(out), settings, count + warm, jobs=jobs,
+            on_progress=lambda *_: clock.append((time.perf_counter(), time.process_time())),
+        )  # fmt: skip
+    wall, cpu = (end - start for start, end in zip(clock[warm], clock[-1], strict=True))
+    return Speed(count / wall, cpu / count if jobs == 1 else None)
 
 
 def main() -> None:
@@ -68,19 +83,21 @@ def main() -> None:
             for seed in range(8):
                 Image.fromarray(picture(seed)).save(Path(made) / f"{seed}.jpg", quality=92)
         print(f"images/s at 1 MP, {asked.jobs} processes, n={asked.n} (target {TARGET:g} "
-              "where no network is needed)")  # fmt: skip
+              f"where no network is needed), load {os.getloadavg()[0]:.1f}")  # fmt: skip
         for member in all_operations():
             if not wanted or member.operation in wanted:
                 report(asked.photos or Path(made), member.operation, asked.n, asked.jobs)
 
 
 def report(photos: Path, operation: Operation, count: int, jobs: int) -> None:
-    """One line: the rate, or why there is none."""
+    """One line: the rate and, from one process, its processor seconds; or why there is none."""
     network = get(operation).network
     try:
         if network:
             networks.check(network)
-        print(f"{operation:24}{rate(photos, operation, count, jobs):8.2f}  {network or ''}")
+        found = speed(photos, operation, count, jobs)
+        cpu = "" if found.cpu is None else f"{found.cpu:8.2f} CPU s"
+        print(f"{operation:24}{found.rate:8.2f}{cpu}  {network or ''}")
     except VlmfError as error:
         print(f"{operation:24}       -  {error.message}")
 

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -33,9 +34,10 @@ def cli_page() -> str:
         parts.append(f"\n## {' '.join(['vlmf', *words])}\n\n```text\n{text}\n```\n")
 
     add([])
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    group: Any = typer.main.get_command(app)
+    for name in group.commands:
         add([name])
-        for inner in getattr(command, "commands", {}):
+        for inner in getattr(group.get_command(None, name), "commands", {}):
             add([name, inner])
     return "".join(parts)
 

@@ -357,6 +357,17 @@ def test_help_imports_nothing_heavy():
     assert imported & heavy == set()
 
 
+def test_help_lists_every_command_as_its_own_help_says():
+    import typer
+
+    group = typer.main.get_command(cli.app)
+    modules = {path.stem for path in (ROOT / "vlm_forensics" / "cli").iterdir()}
+    assert modules - {"__init__", "__main__", "__pycache__", "console", "vlm"} == set(cli.COMMANDS)
+    for name, says in cli.COMMANDS.items():
+        assert group.get_command(None, name).help.split("\n\n")[0].replace("\n", " ") == says
+    assert group.get_command(None, "nonsense") is None
+
+
 def test_version_and_public_names():
     done = process("-m", "vlm_forensics.cli", "--version", text=True)
     assert re.fullmatch(r"vlmf \d+\.\d+\.\d+\S*\n", done.stdout)

@@ -84,7 +84,7 @@ def test_wheel_carries_what_runs_and_nothing_else(wheel: Path) -> None:
     assert "vlm_forensics/py.typed" in sizes
     assert any(name.endswith("licenses/LICENSE") for name in sizes)
     assert any(name.endswith("licenses/NOTICE") for name in sizes)
-    weights = {name for name in sizes if name.startswith("vlm_forensics/weights_mini/")}
+    weights = {name for name in sizes if name.startswith("vlm_forensics/weights_")}
     assert sum(sizes[name] for name in weights) <= 40 * MEGABYTE
     assert sum(size for name, size in sizes.items() if name not in weights) < 2 * MEGABYTE
 
@@ -95,6 +95,10 @@ def test_wheel_carries_the_trained_weights(wheel: Path) -> None:
         names = {n.removeprefix(prefix) for n in archive.namelist() if n.startswith(prefix)}
     assert names >= {"config.json", "calibration.json", "reference.json", "README.md"}
     assert any(name.endswith(".safetensors") for name in names)
+    baselines = {f"vlm_forensics/weights_baselines/{name}.safetensors"
+                 for name in ("npr_cnn", "dwt_hh_cnn")}  # fmt: skip
+    with ZipFile(wheel) as archive:
+        assert baselines <= set(archive.namelist())
 
 
 COMMANDS = re.findall(r"^\$ (python3 -m venv .*)$", README, re.MULTILINE)

@@ -2,7 +2,8 @@
 
     PYTHONHASHSEED=0 python training/vlmf_mini.py prepare   --data DIR --work DIR
     PYTHONHASHSEED=0 python training/vlmf_mini.py detection --data DIR --work DIR
-    … blend, calibrate, rationales, language, and the folder WORK/vlmf-mini is the model.
+    … blend, calibrate, rationales, language, and the folder WORK/vlmf-mini is the model;
+    baselines makes what `vlmf eval` compares it with.
 
 DIR holds an `index.csv` (see data_cards/). `VLMF_FORGE_WEIGHTS` names the folder with the
 networks of the forge.
@@ -44,6 +45,24 @@ def stream(run: Any) -> None:
     corpus = recipe.training_corpus(run.data, run.work, run.config)
     stage.train(recipe.mini_config().low_level_widths, corpus, run.work / "stream",
                 seed=run.config["seed"], **run.config["stream"])  # fmt: skip
+
+
+def baselines(run: Any) -> None:
+    """Beside the model: NPR-CNN and DWT-HH-CNN, which `vlmf eval` compares it with."""
+    from vlm_forensics.fitting import recipe
+    from vlm_forensics.fitting import residual_stage as stage
+    from vlm_forensics.fitting.residual_card import card
+
+    config, settings, found = run.config, run.config["baselines"], {}
+    train = recipe.view_parts(run.data, run.work, "train", config["views"]["per_image"])
+    val = recipe.view_parts(run.data, run.work, "val", 1)
+    out = run.work / "baselines"
+    for name in stage.RESIDUALS:
+        data = stage.ResidualDataset(train, config["leave_out"], config["seed"])
+        network = stage.train(name, data, run.work / name, seed=config["seed"], **settings)
+        stage.export(network, out / f"{name}.safetensors")
+        found[name] = stage.validate(network, val, config["leave_out"])
+    (out / "README.md").write_text(card(data, found, settings, stage.CROP), encoding="utf-8")
 
 
 def detection(run: Any) -> None:
@@ -98,7 +117,8 @@ def calibrate(run: Any) -> None:
 
 
 STAGES = {
-    f.__name__: f for f in (prepare, stream, detection, blend, calibrate, rationales, language)
+    f.__name__: f
+    for f in (prepare, stream, detection, blend, calibrate, rationales, language, baselines)
 }
 
 

@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,10 @@ from vlm_forensics.canonical import CANONICALISATION
 from vlm_forensics.containers import FORMATS, sniff
 from vlm_forensics.decoding import Decoded, Limits, RefusedError
 from vlm_forensics.errors import InputError
-from vlm_forensics.report import ImageFacts, Notice
 from vlm_forensics.sandbox import decode_isolated
+
+if TYPE_CHECKING:  # imported in methods: decoding need not wait for pydantic
+    from vlm_forensics.report import ImageFacts, Notice
 
 __all__ = ["DEFAULT_LIMITS", "EvidenceImage", "Limits", "display_transform", "printable"]
 
@@ -153,6 +155,8 @@ class EvidenceImage:
 
     @classmethod
     def _of(cls, data: bytes, name: str, decoded: Decoded) -> EvidenceImage:
+        from vlm_forensics.report import Notice
+
         # An array over immutable bytes is read-only and shares their memory.
         rgb = np.frombuffer(decoded.rgb, np.uint8).reshape(decoded.height, decoded.width, 3)
         tables = decoded.quantization
@@ -175,6 +179,8 @@ class EvidenceImage:
 
     def facts(self) -> ImageFacts:
         """What the report says about the file."""
+        from vlm_forensics.report import ImageFacts
+
         return ImageFacts(
             name=self.name,
             sha256=self.sha256,

@@ -161,6 +161,11 @@ def mini_folder() -> Path | None:
     return folder if (folder / "config.json").is_file() else None
 
 
+def baseline_file(name: str) -> Path:
+    """The weights of a network that evaluation sets beside the model, shipped in the package."""
+    return Path(__file__).resolve().parent / "weights_baselines" / f"{name}.safetensors"
+
+
 def read_manifest(name: Name, folder: Path) -> dict[str, dict[str, Any]]:
     """File name → {"sha256", "bytes"} as recorded when the folder was made.
 

@@ -15,12 +15,15 @@ from vlm_forensics import adapters
 from vlm_forensics.backbones.mini import SPECIAL_TOKENS
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.datasets.equalise import SIDE
-from vlm_forensics.fitting import detection_stage, language_stage, stream_stage
+from vlm_forensics.fitting import detection_stage, language_stage, residual_stage, stream_stage
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.detection_stage import BalancedSampler, DetectionDataset
 from vlm_forensics.fitting.language_stage import Rationale, RationaleDataset
+from vlm_forensics.fitting.residual_card import card
+from vlm_forensics.fitting.views import Views
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.modeling import VlmForensicsModel
+from vlm_forensics.taxonomy import Label
 
 SAMPLES = 8
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")  # asked for by peft
@@ -131,7 +134,7 @@ def test_mirroring_keeps_picture_mask_and_patches_together(
 
 
 def test_classes_are_drawn_evenly(corpus: Corpus) -> None:
-    sampler = BalancedSampler(corpus, np.arange(SAMPLES), seed=0)
+    sampler = BalancedSampler(corpus.classes, corpus.source, seed=0)
     drawn = np.concatenate([corpus.classes[list(sampler)] for _ in range(200)])
     shares = np.bincount(drawn) / len(drawn)
     assert np.allclose(shares, 1 / 3, atol=0.05)
@@ -252,3 +255,39 @@ def test_incomplete_trained_parts_are_refused(
         with pytest.raises(WeightsError) as caught:
             adapters.put_trained(model_of(), broken)
         assert caught.value.code == "weights_corrupt"
+
+
+def views_of(labels: list[str], sources: list[str]) -> Views:
+    rgb = np.random.default_rng(3).integers(0, 256, (len(labels), SIDE, SIDE, 3), np.uint8)
+    for n, label in enumerate(labels):
+        if label == Label.SYNTHETIC:  # pixels in fours, as after nearest-neighbour upsampling
+            rgb[n] = rgb[n, ::2, ::2].repeat(2, 0).repeat(2, 1)
+    nothing = np.zeros(len(labels), bool)
+    names = np.asarray([f"{n}.png" for n in range(len(labels))])
+    return Views(rgb, np.zeros(rgb.shape[:3], bool), np.asarray(labels), np.asarray(sources),
+                 names, nothing, np.asarray([""] * len(labels)))  # fmt: skip
+
+
+def test_a_residual_network_learns_real_from_synthetic(tmp_path: Path) -> None:
+    labels = [str(label) for label in (Label.REAL, Label.SYNTHETIC, Label.TAMPERED)] * 4
+    parts = [views_of(labels, ["a", "b", "c"] * 3 + ["unfit"] * 3)]
+    data = residual_stage.ResidualDataset(parts, ["unfit"], seed=0)
+    assert data.classes.tolist() == [0, 1] * 3
+    assert data.source.tolist() == ["a", "b"] * 3
+    one = data[1]
+    assert one["rgb"].shape == (3, residual_stage.CROP, residual_stage.CROP)
+    assert one["synthetic"] == 1
+    network = residual_stage.train("npr_cnn", data, tmp_path / "run", steps=8, batch=6,
+                                   learning_rate=1e-2, seed=0)  # fmt: skip
+    kept = residual_stage.train("npr_cnn", data, tmp_path / "run", steps=8, batch=6,
+                                learning_rate=1e-2, seed=0)  # fmt: skip
+    assert all(torch.equal(v, kept.state_dict()[k]) for k, v in network.state_dict().items())
+    residual_stage.export(network, tmp_path / "npr.safetensors")
+    again = residual_stage.ResidualCnn("npr_cnn")
+    again.load_state_dict(load_file(tmp_path / "npr.safetensors"))
+    found = residual_stage.validate(again.eval(), parts, ["unfit"])
+    assert (found.real, found.synthetic, found.all.value) == (3, 3, 1)
+    assert found.sources == {}, "no source holds both classes"
+    page = card(data, {"npr_cnn": found}, {"steps": 8}, residual_stage.CROP)
+    assert "| real | 3 | 1 |" in page
+    assert "Seed 0; steps 8" in page

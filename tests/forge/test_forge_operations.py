@@ -9,7 +9,7 @@ from forge_pictures import picture
 
 from vlm_forensics.forge import ForgedSample, exemplar, forge, pasting, shapes
 from vlm_forensics.forge.annotation import mask_boxes
-from vlm_forensics.forge.base import Rgb
+from vlm_forensics.forge.base import Rgb, mean_change
 from vlm_forensics.taxonomy import Operation
 
 
@@ -132,3 +132,30 @@ def test_boxes_are_grid_cells_largest_first() -> None:
     mask[30:50, 100:200] = True
     mask[0, 0] = True
     assert mask_boxes(mask) == [(50, 60, 99, 99), (10, 20, 19, 39)]
+
+
+@pytest.mark.parametrize("place", ["middle", "corner", "whole", "nowhere"])
+def test_edges_are_those_of_the_whole_picture(photo: Rgb, donor: Rgb, place: str) -> None:
+    mask = np.zeros(photo.shape[:2], bool)
+    window = {"middle": np.s_[30:50, 40:80], "corner": np.s_[:20, -25:],
+              "whole": np.s_[:], "nowhere": np.s_[:0]}[place]  # fmt: skip
+    mask[window] = True
+    for width in (1.0, 2.5, 4.0):
+        inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5) - 0.5
+        outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5) - 0.5
+        ramp = np.clip(0.5 + np.where(mask, inside, -outside) / (2 * width), 0, 1)
+        opacity = pasting.feathered(mask, width)
+        np.testing.assert_array_equal(opacity, ramp.astype(np.float32))
+        layer = cv2.resize(donor, photo.shape[1::-1])
+        mixed = photo * (1 - opacity[..., None]) + layer * opacity[..., None]
+        expected = np.rint(mixed).clip(0, 255).astype(np.uint8)
+        np.testing.assert_array_equal(pasting.composite(photo, layer, opacity), expected)
+
+
+def test_the_mean_change_is_that_inside_the_mask(photo: Rgb) -> None:
+    after = np.random.default_rng(5).integers(0, 256, photo.shape, np.uint8)
+    mask = np.zeros(photo.shape[:2], bool)
+    assert mean_change(photo, after, mask) == 0
+    mask[7:31, 5:44] = True
+    expected = np.abs(after[mask].astype(int) - photo[mask]).mean()
+    assert mean_change(photo, after, mask) == expected

@@ -1,21 +1,36 @@
-"""The command `vlmf`: one command a file; nothing heavy is imported before a command runs."""
+"""The command `vlmf`: one command a file, imported when it is called."""
 
 from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from vlm_forensics.cli import calibrate as calibrate_command
-from vlm_forensics.cli import console, data, demo, env, inspect, models, probe
-from vlm_forensics.cli import eval as eval_command
-from vlm_forensics.cli import explain as explain_command
-from vlm_forensics.cli import train as train_command
-from vlm_forensics.cli import verify as verify_command
+from vlm_forensics.cli import console
 from vlm_forensics.errors import VlmfError
+
+COMMANDS = {
+    "explain": "Say for each image: real, synthetic, tampered or inconclusive, where, and on what "
+               "evidence.",
+    "verify": "Check a report against its image: schema, file facts, model files, and a new run.",
+    "inspect": "Measure low-level traces of compression, noise, resampling and cloning; needs no "
+               "model.",
+    "eval": "Measure a model on labelled pictures, beside simple baselines, with 95 % intervals.",
+    "calibrate": "Measure training-free scores on your own real photographs, to compare pictures "
+                 "with.",
+    "env": "Show versions, devices, threads, the weights cache and known breakages.",
+    "demo": "Serve the page where an image is dropped and its report appears; nothing leaves here.",
+    "models": "List, fetch and check the built-in model and its base weights.",
+    "data": "Make, read and check datasets.",
+    "probe": "Fit the simple detector: a linear probe, real against synthetic.",
+    "train": "Fine-tune the built-in model or any supported vision-language model.",
+}  # fmt: skip
+"""The module of each command here, and the first sentence of its help: `vlmf --help` lists them
+without importing one."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -36,8 +51,23 @@ Examples:
 """
 
 
-class _DefaultGroup(TyperGroup):
-    """`vlmf photo.jpg` means `vlmf explain photo.jpg`."""
+class _Commands(TyperGroup):
+    """`COMMANDS`, each imported when it is asked for.
+
+    `vlmf photo.jpg` means `vlmf explain photo.jpg`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=says) for name, says in COMMANDS.items()}
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """The real command, where `commands` holds only its name and first sentence."""
+        return _imported(cmd_name) if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list in the help, out of `commands`."""
+        TyperGroup(commands=dict(self.commands)).format_commands(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = {"--version", "--help", "-h"}
@@ -46,9 +76,21 @@ class _DefaultGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+def _imported(name: str) -> Any:
+    """The command of this name, as Click knows it."""
+    module, alone = import_module(f"vlm_forensics.cli.{name}"), typer.Typer(rich_markup_mode=None)
+    if hasattr(module, "app"):
+        alone.add_typer(module.app, name=name)
+    else:
+        # `eval` is a word of Python, so its function has another name.
+        run = getattr(module, {"eval": "evaluate"}.get(name, name))
+        alone.command(name, epilog=module.EPILOG)(run)
+    return typer.main.get_group(alone).commands[name]
+
+
 app = typer.Typer(
     name="vlmf",
-    cls=_DefaultGroup,
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -56,10 +98,6 @@ app = typer.Typer(
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _examples(*lines: str) -> str:
-    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def _version(wanted: bool) -> None:
@@ -78,31 +116,6 @@ def vlmf(
 ) -> None:
     """Say whether an image is real, synthetic or tampered, where, and on what evidence."""
     del version  # its callback has answered
-
-
-app.command(epilog=explain_command.EPILOG)(explain_command.explain)
-app.command(epilog=verify_command.EPILOG)(verify_command.verify)
-app.command(epilog=inspect.EPILOG)(inspect.inspect)
-app.add_typer(
-    models.app,
-    name="models",
-    epilog=_examples("vlmf models list", "vlmf models fetch", "vlmf models info vlmf-mini --check"),
-)
-app.add_typer(
-    data.app,
-    name="data",
-    epilog=_examples("vlmf data list", "vlmf data info fakeclue", "vlmf data check DIR"),
-)
-app.command("eval", epilog=eval_command.EPILOG)(eval_command.evaluate)
-app.add_typer(
-    probe.app,
-    name="probe",
-    epilog=_examples("vlmf probe fit --real photos --fake generated --out my-probe"),
-)
-app.add_typer(train_command.app, name="train", epilog=train_command.EPILOG)
-app.command(epilog=calibrate_command.EPILOG)(calibrate_command.calibrate)
-app.command(epilog=_examples("vlmf env", "vlmf env --json"))(env.env)
-app.command(epilog=demo.EPILOG)(demo.demo)
 
 
 def main() -> None:

@@ -17,6 +17,11 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "huggingface-hub", "s
             "gradio", "bitsandbytes")  # fmt: skip
 PROBE_TIMEOUT_S = 60
 
+EPILOG = """\b
+Examples:
+  vlmf env
+  vlmf env --json
+"""
 _DEVICE_PROBE = """
 import json, torch
 cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

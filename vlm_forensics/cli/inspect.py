@@ -46,11 +46,11 @@ def inspect(
     Prints the numbers and writes a contact sheet of the maps.
     """
     names = _names(chosen)
+    evidence = _open(image)
     from vlm_forensics import features
     from vlm_forensics.exporting import files
     from vlm_forensics.exporting.contact_sheet import contact_sheet
 
-    evidence = _open(image)
     measured = features.measure_all(evidence, names)
     target = output or Path(f"{files.stem(evidence.facts())}.inspect.png")
     sheet = contact_sheet(evidence.rgb, measured, orientation=evidence.orientation)
@@ -91,8 +91,25 @@ def _open(path: Path) -> EvidenceImage:
     from vlm_forensics.image import DEFAULT_LIMITS, EvidenceImage
 
     if str(path) == "-":
-        return EvidenceImage.from_bytes(sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1))
-    return EvidenceImage.open(path)
+        data = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
+        return EvidenceImage.from_bytes(data, while_decoding=_import_early)
+    return EvidenceImage.open(path, while_decoding=_import_early)
+
+
+def _import_early() -> None:
+    """Imports what comes next in the background, while another process decodes."""
+    from threading import Thread
+
+    Thread(target=_import_all, daemon=True).start()
+
+
+def _import_all() -> None:
+    import rich.table  # noqa: F401
+
+    from vlm_forensics import features
+    from vlm_forensics.exporting import contact_sheet, files  # noqa: F401
+
+    features.all_features()
 
 
 def _as_object(image: EvidenceImage, measured: Mapping[str, Measurement]) -> dict[str, Any]:

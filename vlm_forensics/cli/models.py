@@ -18,9 +18,17 @@ if TYPE_CHECKING:
 DEFAULT = "vlmf-mini"
 DEFAULT_LICENCE = "Apache-2.0"
 
+EPILOG = """\b
+Examples:
+  vlmf models list
+  vlmf models fetch
+  vlmf models info vlmf-mini --check
+"""
+
 app = typer.Typer(
     no_args_is_help=True,
     help="List, fetch and check the built-in model and its base weights.",
+    epilog=EPILOG,
 )
 
 

@@ -35,6 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Fit the simple detector: a linear probe, real against synthetic.",
+    epilog="\b\nExamples:\n  vlmf probe fit --real photos --fake generated --out my-probe",
 )
 
 

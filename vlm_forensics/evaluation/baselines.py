@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import softmax
 
+from vlm_forensics import weights
 from vlm_forensics.errors import PrerequisiteError
 from vlm_forensics.evaluation.judged import MapScores
 from vlm_forensics.evaluation.masks import pixel_f1
 from vlm_forensics.evaluation.metrics import auc, within_folds
 from vlm_forensics.features import measure_all
 from vlm_forensics.features.base import Pixels
+from vlm_forensics.fetching import file_sha256
 from vlm_forensics.training_free.scores import SCORES, Score
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -70,12 +72,26 @@ def _training_free(score: Score) -> Baseline:
                     lambda values: score.oriented(values[:, 0]), calls=False)  # fmt: skip
 
 
+def _trained(name: str, title: str) -> Baseline:
+    def measure(image: Pixels, _tapped: Tapped) -> list[float]:
+        from vlm_forensics.model import residual_cnn
+
+        return [residual_cnn.load(name).judge(image.rgb)]
+
+    # With its weights, so that the numbers of earlier ones are not taken from the cache.
+    digest = file_sha256(weights.baseline_file(name))[:8]
+    return Baseline(f"{name} {digest}", f"{title}, real / synthetic only", measure,
+                    lambda values: values[:, 0])  # fmt: skip
+
+
 BASELINES: tuple[Baseline, ...] = (
     Baseline("vision", "linear probe on the frozen vision encoder", _tapped("vision"),
              _class_shares),
     Baseline("vision", "linear probe, real / synthetic only", _tapped("vision"),
              _synthetic_share),
     Baseline("low_level", "low-level stream alone", _tapped("low_level"), _class_shares),
+    _trained("npr_cnn", "NPR-CNN (Tan et al., retrained)"),
+    _trained("dwt_hh_cnn", "DWT-HH-CNN (SAFE, retrained)"),
     *map(_training_free, SCORES),
 )  # fmt: skip
 """Image level. The majority class, which needs no measurement, comes on top."""

@@ -44,18 +44,27 @@ def contrast(
         a cell on either side of the mask.
     """
     found: dict[str, Contrast] = {}
+    solid = mask.astype(np.float32)
+    covers: dict[tuple[int, ...], FloatMap] = {}  # many maps have the same cells
     for name, measurement in measurements.items():
         if measurement.map is not None:
-            result = _of_map(measurement.map, mask)
+            shape = measurement.map.shape
+            if shape not in covers:
+                covers[shape] = _cover(solid, shape)
+            result = _of_map(measurement.map, covers[shape])
             if result is not None:
                 found[name] = result
     return found
 
 
-def _of_map(response: FloatMap, mask: NDArray[np.bool_]) -> Contrast | None:
-    rows, cols = response.shape
-    cover = cv2.resize(mask.astype(np.float32), (cols, rows), interpolation=cv2.INTER_AREA)
-    cover = cover.reshape(rows, cols)
+def _cover(solid: FloatMap, shape: tuple[int, ...]) -> FloatMap:
+    """Share of each cell that lies inside; `solid` is the mask as 0 and 1."""
+    rows, cols = shape
+    cover = cv2.resize(solid, (cols, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(cover, np.float32).reshape(rows, cols)
+
+
+def _of_map(response: FloatMap, cover: FloatMap) -> Contrast | None:
     # A mask smaller than a cell is judged by the cells that hold most of it.
     within = response[cover >= min(_MOSTLY, 0.8 * max(float(cover.max()), 1e-9))]
     beyond = response[cover <= _HARDLY]

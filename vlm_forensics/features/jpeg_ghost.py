@@ -35,11 +35,11 @@ def difference_curves(sample: Sample) -> NDArray[np.float32]:
     height, width = (side // 8 * 8 for side in sample.rgb.shape[:2])
     gray = cv2.cvtColor(np.ascontiguousarray(sample.rgb[:height, :width]), cv2.COLOR_RGB2GRAY)
     rows, cols = sample.grid or (max(1, height // _CELL), max(1, width // _CELL))
-    curves = []
+    plain, curves = gray.astype(np.float32), []
     for quality in QUALITIES:
         _, data = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        again = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
-        change = cv2.subtract(gray, again, dtype=cv2.CV_32F)
+        again = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
+        change = plain - again.astype(np.float32)
         units = width // 8, height // 8
         mean = cv2.resize(change, units, interpolation=cv2.INTER_AREA)
         square = cv2.resize(change * change, units, interpolation=cv2.INTER_AREA)

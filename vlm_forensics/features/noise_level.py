@@ -27,8 +27,11 @@ def block_sigma(patches: FloatMap) -> FloatMap:
     """
     top, bottom = patches[..., ::2, :], patches[..., 1::2, :]
     detail = 0.5 * (top[..., ::2] - top[..., 1::2] - bottom[..., ::2] + bottom[..., 1::2])
-    flat = np.abs(detail).reshape(*detail.shape[:-2], -1)
-    return np.asarray(np.median(flat, axis=-1) / 0.6745, np.float32)
+    # Sorted whole: of so few numbers that is several times faster than `np.median`.
+    flat = np.sort(np.abs(detail).reshape(*detail.shape[:-2], -1), axis=-1)
+    half = flat.shape[-1] // 2
+    middle = flat[..., half] if flat.shape[-1] % 2 else (flat[..., half - 1] + flat[..., half]) / 2
+    return np.asarray(middle / 0.6745, np.float32)
 
 
 def expected_sigma(sigma: FloatMap, brightness: FloatMap) -> FloatMap:

@@ -54,7 +54,7 @@ class Npr(Feature):
         magnitude = cv2.absdiff(even, coarse)  # uint8: 12 MP in a few milliseconds
         mean = float(np.mean(cv2.mean(magnitude)[:3]))
         response = cv2.transform(magnitude, np.full((1, 3), 1 / 3, np.float32))
-        equal = float(np.mean(response == 0))
+        equal = (response.size - cv2.countNonZero(response)) / response.size
         return Measurement(
             self.name,
             {"mean": mean, "equal_share": equal},

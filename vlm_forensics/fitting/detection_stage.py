@@ -103,9 +103,8 @@ class DetectionDataset(Dataset[dict[str, Tensor]]):
 class BalancedSampler(Sampler[int]):
     """Draws classes evenly, and within a class sources by the square root of their size."""
 
-    def __init__(self, corpus: Corpus, index: NDArray[np.int64], seed: int) -> None:
-        classes, source = corpus.classes[index], corpus.source[index]
-        weight = np.zeros(len(index))
+    def __init__(self, classes: NDArray[np.int64], source: NDArray[np.str_], seed: int) -> None:
+        weight = np.zeros(len(classes))
         for c in range(len(CLASSES)):
             names, counts = np.unique(source[classes == c], return_counts=True)
             for name, count in zip(names, counts, strict=True):
@@ -132,7 +131,8 @@ _STREAM = ("adapter.stream.", "adapter.cell_head.")
 class _BalancedTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         data: Any = train_dataset or self.train_dataset
-        return BalancedSampler(data.corpus, data.index, self.args.seed)
+        classes, source = data.corpus.classes[data.index], data.corpus.source[data.index]
+        return BalancedSampler(classes, source, self.args.seed)
 
     def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
         parts: Any = self.model

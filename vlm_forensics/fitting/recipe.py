@@ -58,14 +58,19 @@ def vision_tower() -> torch.nn.Module:
     return tower.eval()
 
 
-def split_views(data: Sequence[Path], work: Path, split: str, per_image: int) -> Views:
-    """Views of one split of all data folders."""
+def view_parts(data: Sequence[Path], work: Path, split: str, per_image: int) -> list[Views]:
+    """Views of one split of each data folder, on disk."""
     parts = []
     for root in data:
         samples = [sample for sample in read_index(root) if sample.split == split]
         parts.append(views.build(samples, work / "views" / f"{root.name}-{split}", seed=0,
                                  per_image=per_image))  # fmt: skip
-    return views.concatenate(parts)
+    return parts
+
+
+def split_views(data: Sequence[Path], work: Path, split: str, per_image: int) -> Views:
+    """Views of one split of all data folders, in memory."""
+    return views.concatenate(view_parts(data, work, split, per_image))
 
 
 def training_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Corpus:

@@ -40,9 +40,7 @@ def draw_target(photo: Rgb, rng: np.random.Generator) -> tuple[Mask, str]:
 
 def crop_around(mask: Mask) -> tuple[slice, slice]:
     """The mask's box with context on every side, cut at the frame."""
-    x0, y0, x1, y1 = pasting.bounding_box(mask)
-    return (slice(max(0, y0 - _CONTEXT), y1 + _CONTEXT),
-            slice(max(0, x0 - _CONTEXT), x1 + _CONTEXT))  # fmt: skip
+    return pasting.around_box(mask, _CONTEXT)
 
 
 def lay_back(photo: Rgb, piece: Rgb, window: tuple[slice, slice], mask: Mask,

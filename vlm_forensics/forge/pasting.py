@@ -41,6 +41,12 @@ def bounding_box(mask: Mask) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
+def around_box(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """The box of the True pixels with a margin, cut at the frame; the mask must not be empty."""
+    x0, y0, x1, y1 = bounding_box(mask)
+    return (slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin))
+
+
 def transform(patch: Patch, scale: float, angle: float, flip: bool) -> Patch:
     """The patch mirrored, resized and turned (degrees); untouched pixels when all are neutral."""
     rgb, soft = patch.rgb, patch.mask.astype(np.float32)
@@ -76,37 +82,48 @@ def feathered(mask: Mask, width: float) -> FloatImage:
     """
     if width <= 0:
         return mask.astype(np.float32)
-    binary = mask.astype(np.uint8)
+    opacity = np.zeros(mask.shape, np.float32)
+    if not mask.any():
+        return opacity
+    window = around_box(mask, int(width) + 2)  # beyond, the ramp has ended
+    binary = mask[window].astype(np.uint8)
     inside = cv2.distanceTransform(binary, cv2.DIST_L2, 5) - 0.5
     outside = cv2.distanceTransform(1 - binary, cv2.DIST_L2, 5) - 0.5
-    signed = np.where(mask, inside, -outside)
-    opacity: FloatImage = np.clip(0.5 + signed / (2 * width), 0, 1).astype(np.float32)
+    signed = np.where(mask[window], inside, -outside)
+    opacity[window] = np.clip(0.5 + signed / (2 * width), 0, 1)
     return opacity
 
 
 def composite(photo: Rgb, layer: Rgb, opacity: FloatImage) -> Rgb:
     """The layer over the photo; pixels of zero opacity stay exactly as they were."""
-    weight = opacity[..., None]
-    mixed = photo * (1 - weight) + layer * weight
-    return np.rint(mixed).clip(0, 255).astype(np.uint8)
+    whole, shows = photo.copy(), opacity > 0
+    if shows.any():
+        window = around_box(shows, 0)
+        weight = opacity[window][..., None]
+        mixed = photo[window] * (1 - weight) + layer[window] * weight
+        whole[window] = np.rint(mixed).clip(0, 255)
+    return whole
 
 
 def match_colour(image: Rgb, inside: Mask, reference: Rgb, around: Mask) -> Rgb:
     """Colour transfer by mean and deviation in Lab (Reinhard et al. 2001).
 
     Args:
-        image: pixels to recolour, all of them by the statistics of `inside`.
+        image: pixels to recolour in and around `inside`, the others stay.
         inside: where to measure `image`.
         reference: picture whose colours are wanted.
         around: where to measure `reference`.
     """
-    lab, goal = _to_lab(image), _to_lab(reference)[around]
-    own = lab[inside]
+    window, near = around_box(inside, _MARGIN), around_box(around, 0)
+    lab, goal = _to_lab(image[window]), _to_lab(reference[near])[around[near]]
+    own = lab[inside[window]]
     # A flat target must not crush the object, nor a busy one blow it up.
     ratio = np.clip(goal.std(axis=0) / (own.std(axis=0) + 1e-3), 0.6, 1.6)
     moved = (lab - own.mean(axis=0)) * ratio + goal.mean(axis=0)
     rgb = cv2.cvtColor(moved.astype(np.float32), cv2.COLOR_Lab2RGB)
-    return np.asarray(np.rint(rgb.clip(0, 1) * 255), np.uint8)
+    whole = image.copy()
+    whole[window] = np.rint(rgb.clip(0, 1) * 255)
+    return whole
 
 
 def recompress(image: Rgb, quality: int, codec: str = "jpeg") -> Rgb:

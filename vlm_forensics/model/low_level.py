@@ -46,7 +46,7 @@ class Residuals(nn.Module):
         return torch.cat([rgb / 127.5 - 1, residuals.clamp(-_CLIP, _CLIP)], 1)
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Two 3×3 convolutions with a residual connection; the first may halve the size."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
@@ -59,6 +59,7 @@ class _Block(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[B, before, h, w]` → `[B, after, h / stride, w / stride]`."""
         y = F.silu(self.norm1(self.conv1(x)))
         # Not a strided convolution: in bfloat16 and channels last, torch 2.13's corrupts the heap
         # on the CPU when its input has fewer than 16 channels.
@@ -84,11 +85,9 @@ class LowLevelStream(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.SiLU(),
         )
-        self.stage4 = _Block(widths[0], widths[1], 2)
-        self.stage8 = _Block(widths[1], widths[2], 2)
-        self.stage16 = nn.Sequential(
-            _Block(widths[2], widths[3], 2), _Block(widths[3], widths[3], 1)
-        )
+        self.stage4 = Block(widths[0], widths[1], 2)
+        self.stage8 = Block(widths[1], widths[2], 2)
+        self.stage16 = nn.Sequential(Block(widths[2], widths[3], 2), Block(widths[3], widths[3], 1))
 
     def forward(self, rgb: Tensor) -> LowLevelFeatures:
         """Features of `[B, 3, h, w]` RGB in 0..255, h and w multiples of 16."""

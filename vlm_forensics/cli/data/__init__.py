@@ -6,11 +6,19 @@ import typer
 
 from vlm_forensics.cli.data import annotate, check, datasets, forge
 
+EPILOG = """\b
+Examples:
+  vlmf data list
+  vlmf data info fakeclue
+  vlmf data check DIR
+"""
+
 app = typer.Typer(
     name="data",
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Make, read and check datasets.",
+    epilog=EPILOG,
 )
 
 app.command("list", epilog=datasets.LIST_EPILOG)(datasets.list_datasets)
