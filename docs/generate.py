@@ -1,6 +1,7 @@
 """Write the generated pages: `cli.md`, `report.schema.json`, and tables in two written pages.
 
-In `training_free.md` and the README only what lies between marks is generated.
+In `training_free.md` and the README only what lies between marks is generated; the README's result
+tables are those of `results/`, which `benchmarks/results.py --write` keeps.
 
 python docs/generate.py          write them
 python docs/generate.py --check  fail if one is not current
@@ -58,11 +59,30 @@ def training_free() -> str:
     return renewed("training_free.md", {"scores": as_markdown(), "scores measured": figures})
 
 
+SHOWN = {
+    "val": ("Methods",),
+    "test": ("Methods", "Verdicts and probabilities", "Masks, end to end", "Masks of baselines",
+             "Shortcut probe"),
+}  # fmt: skip
+"""The parts of the result tables that the README shows."""
+
+
 def readme() -> str:
-    """The README as it is, with the training-free scores of the test split renewed."""
+    """The README as it is, with its figures renewed."""
     from vlm_forensics.training_free.measured import Measured, markdown
 
-    return renewed("../README.md", {"training-free": markdown(Measured.load(), "test")})
+    tables = {"training-free": markdown(Measured.load(), "test")}
+    tables |= {f"results {split}": results(split, titles) for split, titles in SHOWN.items()}
+    return renewed("../README.md", tables)
+
+
+def results(split: str, titles: tuple[str, ...]) -> str:
+    """These parts of what `benchmarks/results.py` printed, one level deeper, with its headline."""
+    page = (HERE / "results" / f"{split}.md").read_text(encoding="utf-8")
+    headline, *parts = page.split("\n## ")
+    found = {part.partition("\n")[0]: part.rstrip() for part in parts}
+    facts = [line for line in headline.splitlines()[1:] if line]
+    return "\n\n".join([*facts, *(f"#### {found[title]}" for title in titles)]) + "\n"
 
 
 def renewed(page: str, tables: dict[str, str]) -> str:
