@@ -23,10 +23,11 @@ from vlm_forensics import datasets
 from vlm_forensics.datasets.base import Sample
 from vlm_forensics.datasets.equalise import QUALITY
 from vlm_forensics.errors import InputError
+from vlm_forensics.fitting import copies, rationales, views
 from vlm_forensics.fitting import corpus as corpora
-from vlm_forensics.fitting import rationales, views
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
+from vlm_forensics.fitting.views import Views
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
@@ -34,6 +35,7 @@ from vlm_forensics.taxonomy import Label, Operation
 
 if TYPE_CHECKING:
     from vlm_forensics.model.modeling import VlmForensicsModel
+    from vlm_forensics.tuning.settings import Augment
     from vlm_forensics.tuning.start import Start
 
 log = logging.getLogger(__name__)
@@ -68,23 +70,43 @@ class Examples:
         return np.asarray(self.corpus.masks[n]) if self.corpus.mask_known[n] else None
 
 
-def corpus(folders: Sequence[Path], split: str, work: Path, *, seed: int) -> Corpus:
+def corpus(
+    folders: Sequence[Path], split: str, work: Path, *, seed: int, augment: Augment | None = None
+) -> Corpus:
     """Equalised pictures of one split of all folders; kept below `work` and re-read.
 
-    A picture that does not decode is left out and counted.
+    With `augment` every picture is followed by its changed copies. A picture that does not decode
+    is left out and counted.
 
     Raises:
         InputError: a folder is none, or nothing in it can be used.
     """
     samples = [sample for folder in folders for sample in _of_split(folder, split)]
-    place = work / f"{split}-{_key([f'{s.source}/{s.id}' for s in samples], seed)}"
-    cut = views.build(samples, place / "views", per_image=1, seed=seed)
-    if missing := len(samples) - len(cut):
+    facts = [f"{s.source}/{s.id}" for s in samples]
+    place = work / f"{split}-{_key([*facts, *_facts(augment)], seed)}"
+    cut = _views(samples, place / "views", augment, seed)
+    if missing := len(samples) - len(cut) // views_each(augment):
         log.warning("%s: %d of %d pictures do not decode and are left out", split, missing,
                     len(samples))  # fmt: skip
     qualities = corpora.QUALITIES if split == "train" else (QUALITY, QUALITY + 1)
     return corpora.build(cut, place / "corpus", forged=0, operations=(), seed=seed,
                          qualities=qualities)  # fmt: skip
+
+
+def views_each(augment: Augment | None) -> int:
+    """Views of every picture: itself and its copies."""
+    return 1 + augment.copies if augment else 1
+
+
+def _views(samples: Sequence[Sample], out: Path, augment: Augment | None, seed: int) -> Views:
+    if augment is None:
+        return views.build(samples, out, per_image=1, seed=seed)
+    changes = tuple(augment.transforms.values())
+    return copies.build(samples, out, changes, copies=augment.copies, seed=seed)
+
+
+def _facts(augment: Augment | None) -> list[str]:
+    return [augment.model_dump_json()] if augment else []
 
 
 def _of_split(folder: Path, split: str) -> list[Sample]:
