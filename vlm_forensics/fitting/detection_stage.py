@@ -6,6 +6,7 @@ loop is that of `transformers.Trainer` (checkpoints, resume, logs).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,8 @@ def train(  # noqa: PLR0913 - the settings of vlmf-mini.yaml, by keyword
     drawn = sampler or BalancedSampler(data.corpus, data.index, seed)
     data = replace(data, rows=isinstance(drawn, DifficultySampler))
     trainer = _Trainer(drawn, model=parts, args=arguments, train_dataset=data)
-    trainer.run(get_last_checkpoint(str(out)) if out.is_dir() else None)
+    last: Callable[[str], str | None] = get_last_checkpoint
+    trainer.run(last(str(out)) if out.is_dir() else None)
     trainer.save_model(str(out / "final"))
     return parts.eval()
 

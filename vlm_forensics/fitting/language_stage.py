@@ -153,7 +153,8 @@ def each_loss(
     assert out.class_logits is not None
     assert out.mask_logits is not None
     labels, targets = batch["labels"][:, -out.logits.shape[1] :], batch["targets"]
-    masks = F.adaptive_avg_pool2d(targets["masks"][:, None].float(), out.mask_logits.shape[-2:])
+    height, width = out.mask_logits.shape[-2:]
+    masks = F.adaptive_avg_pool2d(targets["masks"][:, None].float(), (height, width))
     losses = []
     for n in range(len(labels)):
         one = slice(n, n + 1)
