@@ -1,6 +1,6 @@
-"""Write the generated pages: `cli.md`, `report.schema.json`, and tables in two written pages.
+"""Write the generated pages: `cli.md`, `report.schema.json`, and tables in three written pages.
 
-In `training_free.md` and the README only what lies between marks is generated.
+In `training.md`, `training_free.md` and the README only what lies between marks is generated.
 
 python docs/generate.py          write them
 python docs/generate.py --check  fail if one is not current
@@ -56,6 +56,13 @@ def training_free() -> str:
     return renewed("training_free.md", {"scores": as_markdown(), "scores measured": figures})
 
 
+def training() -> str:
+    """The page as it is, with the table of transforms renewed."""
+    from vlm_forensics.transforms import as_markdown
+
+    return renewed("training.md", {"transforms": as_markdown()})
+
+
 def readme() -> str:
     """The README as it is, with the training-free scores of the test split renewed."""
     from vlm_forensics.training_free.measured import Measured, markdown
@@ -76,7 +83,7 @@ def renewed(page: str, tables: dict[str, str]) -> str:
 
 
 PAGES = {"cli.md": cli_page, "report.schema.json": schema, "training_free.md": training_free,
-         "../README.md": readme}  # fmt: skip
+         "training.md": training, "../README.md": readme}  # fmt: skip
 
 
 def stale() -> list[str]:

@@ -140,6 +140,8 @@ def estimate(
         f"{found.trained / 1e6:.1f} M\n"
         f"sequence    {found.tokens} tokens\n"
         f"memory      about {found.memory:.1f} GiB on one device\n"
+        f"disk        about {sum(found.views) * estimating.VIEW / 1e6:.1f} MB a training picture, "
+        f"of which {sum(found.views)} views are kept\n"
         f"time        {_hours(found.hours(0.08))} on two CPU cores, "
         f"{_hours(found.hours(40))} on a 24 GB GPU (orders of magnitude)"
     )

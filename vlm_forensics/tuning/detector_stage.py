@@ -16,7 +16,7 @@ from vlm_forensics.fitting.detection_stage import DetectionDataset, DetectionPar
 from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.taxonomy import Label
 from vlm_forensics.tuning import draws, examples
-from vlm_forensics.tuning.settings import Sft
+from vlm_forensics.tuning.settings import Sft, views_each
 from vlm_forensics.tuning.start import Start
 
 _PARTS = "parts.safetensors"
@@ -51,7 +51,7 @@ def train(start: Start, train_set: Corpus, val_set: Corpus, settings: Sft, out: 
     start.model.adapter.to(start.model.device)
     start.model.mask_decoder.to(start.model.device)
     start.calibration = _calibration(start, val_set, out / "calibration.json")
-    originals = train_set.every(examples.views_each(settings.detection.augment))
+    originals = train_set.every(views_each(settings.detection.augment))
     start.reference = _reference(originals, settings.seed, out / "reference.json")
 
 

@@ -32,10 +32,10 @@ from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.taxonomy import Label, Operation
+from vlm_forensics.tuning.settings import Augment, views_each
 
 if TYPE_CHECKING:
     from vlm_forensics.model.modeling import VlmForensicsModel
-    from vlm_forensics.tuning.settings import Augment
     from vlm_forensics.tuning.start import Start
 
 log = logging.getLogger(__name__)
@@ -91,11 +91,6 @@ def corpus(
     qualities = corpora.QUALITIES if split == "train" else (QUALITY, QUALITY + 1)
     return corpora.build(cut, place / "corpus", forged=0, operations=(), seed=seed,
                          qualities=qualities)  # fmt: skip
-
-
-def views_each(augment: Augment | None) -> int:
-    """Views of every picture: itself and its copies."""
-    return 1 + augment.copies if augment else 1
 
 
 def _views(samples: Sequence[Sample], out: Path, augment: Augment | None, seed: int) -> Views:

@@ -63,7 +63,7 @@ def plan(folder: Path, repo: str) -> Upload:
         WeightsError: a file was changed or is of a kind that models do not need.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(repo)
@@ -88,10 +88,11 @@ def _card(folder: Path) -> ModelCard:
     import yaml
 
     try:
-        return ModelCard.load(folder / CARD)
+        card: ModelCard = ModelCard.load(folder / CARD)
     except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         raise InputError("bad_card", f"the front matter of {CARD} cannot be read",
                          hint="it is YAML between two lines of ---") from error  # fmt: skip
+    return card
 
 
 def _problems(folder: Path) -> Iterator[str]:

@@ -129,6 +129,11 @@ class Augment(_Strict):
         return {name: _transform(str(name), values or {}) for name, values in found.items()}
 
 
+def views_each(augment: Augment | None) -> int:
+    """Views of every picture: itself and its copies."""
+    return 1 + augment.copies if augment else 1
+
+
 def _transform(name: str, values: Any) -> Transform:
     known = transforms.names()
     if name not in known:
