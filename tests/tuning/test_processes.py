@@ -56,7 +56,7 @@ def test_two_processes_give_the_loss_of_one(
     if sampler != "shuffled":
         first, second = (averages(tmp_path / name) for name in ("one", "two"))
         assert second == pytest.approx(first, rel=0.02, nan_ok=True)
-        assert 1 < sum(not math.isnan(value) for value in second)
+        assert sum(not math.isnan(value) for value in second) > 1
 
 
 def averages(out: Path) -> list[float]:

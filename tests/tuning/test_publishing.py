@@ -235,7 +235,9 @@ def test_the_command_tries_and_uploads(tiny_folder: Path, tmp_path: Path, hub: t
     sent = runner.invoke(app, [*common, "--out", str(tmp_path / "out")], catch_exceptions=False)
     assert sent.stdout.rstrip().endswith("a" * 40)
     assert (tmp_path / "out" / "config.json").is_file()
-    for arguments in (["--dry-run"], ["--out", str(tmp_path / "y"), "--private"]):
+    refused = (["--dry-run"], ["--out", str(tmp_path / "y"), "--private"],
+               ["--push-to-hub", "me/x", "--offline"])  # fmt: skip
+    for arguments in refused:
         missing = runner.invoke(app, ["train", "export", folder, *arguments])
         assert missing.exit_code == 2
 

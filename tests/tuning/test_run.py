@@ -270,9 +270,21 @@ def test_a_plain_model_gets_its_detector_first(pictures: Pictures, tmp_path: Pat
     with pytest.raises(InputError) as few:
         run.run(wanted, tmp_path / "few", offline=True)
     assert few.value.code == "too_few_images"
-    wanted = sft_settings(plain, pictures, "detection={steps: 2, batch: 2}", "training.steps=1",
-                          f"data.val=[{val}]")  # fmt: skip
+    wanted = sft_settings(
+        plain, pictures, "training.steps=1", f"data.val=[{val}]", "augment.transforms={turn: {}}",
+        "detection={steps: 2, batch: 2, sampler: momentum_difficulty, "
+        "augment: {copies: 2, transforms: {rotate: {}, patch_mask: {share: 1.0}}}}",
+    )  # fmt: skip
     run.run(wanted, out, offline=True)
+    states = np.load(out / "detection" / "states.npy")
+    assert len(states) == 3 * 6
+    assert not any(np.array_equal(states[3 * n], states[3 * n + 1]) for n in range(6))
+    kept = out / "detection" / "checkpoint-2" / "trainer_state.json"
+    assert len(json.loads(kept.read_text())["stateful_callbacks"]["SamplerState"]["attributes"][
+        "average"]) == 3 * 6  # fmt: skip
+    described = [json.loads(line) for path in (out / "data").glob("examples-*.jsonl")
+                 for line in path.read_text().splitlines()]  # fmt: skip
+    assert max(one["index"] for one in described) >= 6, "no copy was measured"
     assert {"parts.safetensors", "calibration.json", "reference.json"} <= {
         path.name for path in (out / "detection").iterdir()}  # fmt: skip
     report = Detector.from_pretrained(out / "model", offline=True)(noise())

@@ -172,6 +172,8 @@ def export(  # noqa: PLR0913, PLR0917 - options of the command line
     if push_to_hub is None and (out is None or private or dry_run):
         missing = "--out or --push-to-hub" if out is None else "--push-to-hub"
         raise typer.BadParameter(f"give {missing}")
+    if push_to_hub and offline and not dry_run:
+        raise typer.BadParameter("--offline allows an upload with --dry-run only")
     from vlm_forensics.tuning import exporting
 
     with tempfile.TemporaryDirectory(prefix="vlmf-export-") as passing:

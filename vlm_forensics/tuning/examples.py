@@ -122,7 +122,10 @@ def _key(parts: Sequence[str], seed: int) -> str:
     return hashlib.sha256(json.dumps([seed, *parts]).encode()).hexdigest()[:12]
 
 
-def build(start: Start, found: Corpus, count: int, work: Path, *, seed: int) -> Examples:
+def build(
+    start: Start, found: Corpus, count: int, work: Path, *, seed: int,
+    augment: Augment | None = None,
+) -> Examples:  # fmt: skip
     """Examples of a class-balanced draw; measured once and re-read.
 
     Args:
@@ -131,12 +134,13 @@ def build(start: Start, found: Corpus, count: int, work: Path, *, seed: int) -> 
         count: at most so many.
         work: folder of the cache.
         seed: of the draw and of the wording.
+        augment: what the pictures were made with; other copies are other measurements.
     """
     if start.calibration is None or start.reference is None:
         raise ValueError("the detector is not calibrated yet")
     index = draw(found, count, np.random.default_rng(seed))
     facts = [_detector(start.model), start.calibration.model_dump_json(),
-             *found.image[index].tolist()]  # fmt: skip
+             *found.image[index].tolist(), *_facts(augment)]  # fmt: skip
     place = work / f"examples-{_key(facts, seed)}.jsonl"
     if not place.is_file():
         work.mkdir(parents=True, exist_ok=True)
