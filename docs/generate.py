@@ -1,7 +1,7 @@
-"""Write the generated pages: `cli.md`, `report.schema.json`, and tables in two written pages.
+"""Write the generated pages: `cli.md`, `report.schema.json`, and tables in three written pages.
 
-In `training_free.md` and the README only what lies between marks is generated; the README's result
-tables are those of `results/`, which `benchmarks/results.py --write` keeps.
+In `training.md`, `training_free.md` and the README only what lies between marks is generated; the
+README's result tables are those of `results/`, which `benchmarks/results.py --write` keeps.
 
 python docs/generate.py          write them
 python docs/generate.py --check  fail if one is not current
@@ -59,6 +59,13 @@ def training_free() -> str:
     return renewed("training_free.md", {"scores": as_markdown(), "scores measured": figures})
 
 
+def training() -> str:
+    """The page as it is, with the table of transforms renewed."""
+    from vlm_forensics.transforms import as_markdown
+
+    return renewed("training.md", {"transforms": as_markdown()})
+
+
 SHOWN = {
     "val": ("Methods",),
     "test": ("Methods", "Verdicts and probabilities", "Masks, end to end", "Masks of baselines",
@@ -98,7 +105,7 @@ def renewed(page: str, tables: dict[str, str]) -> str:
 
 
 PAGES = {"cli.md": cli_page, "report.schema.json": schema, "training_free.md": training_free,
-         "../README.md": readme}  # fmt: skip
+         "training.md": training, "../README.md": readme}  # fmt: skip
 
 
 def stale() -> list[str]:

@@ -20,7 +20,7 @@ LAYERS = (
     {"image", "containers", "canonical", "decoding", "sandbox", "metadata", "masks", "prompts",
      "parsing", "calibration", "weights", "fetching", "safety", "conversion", "steps",
      "endpoint"},
-    {"features", "forge", "datasets", "annotating", "rewards"},
+    {"features", "forge", "datasets", "annotating", "rewards", "transforms"},
     {"model", "backbones"},
     {"adapters", "assembly", "consistency", "detector", "collate", "engine", "engines", "fusion",
      "light_engine", "limits", "probe", "probe_engine", "rationale", "seeing", "training_free",

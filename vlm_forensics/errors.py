@@ -8,6 +8,7 @@ Exit codes of the command line: 0 done (any verdict), 1 unexpected failure, 2 us
     ├── WeightsError      weights absent, damaged or unreachable    exit 4
     ├── ModelError        a model cannot be used as asked           exit 4
     ├── EndpointError     a model behind a URL cannot be used       exit 4
+    ├── HubError          a model cannot be uploaded                exit 4
     └── PrerequisiteError an optional package is missing or broken  exit 4
 """
 
@@ -55,7 +56,8 @@ class InputError(VlmfError):
     Codes: not_found, is_directory, not_a_file, unreadable, empty_file, file_too_large,
     unsupported_format, too_many_pixels, too_small, truncated, decode_failed, decode_timeout,
     decode_memory, bad_report, no_photos, empty_folder, same_file, too_few_images, output_conflict,
-    unknown_reward, bad_weight, unknown_probes, bad_calibration, calibration_mismatch, bad_config.
+    unknown_reward, bad_weight, unknown_probes, bad_calibration, calibration_mismatch, bad_config,
+    unknown_transform, bad_repo, bad_card, not_publishable.
     """
 
     exit_code = 3
@@ -86,6 +88,15 @@ class EndpointError(VlmfError):
     endpoint_rate_limited, endpoint_timeout, endpoint_unreachable, endpoint_refused,
     endpoint_failed; answer_truncated, answer_empty, answer_filtered, answer_invalid,
     answer_too_large.
+    """
+
+    exit_code = 4
+
+
+class HubError(VlmfError):
+    """A model cannot be uploaded to the Hugging Face Hub.
+
+    Codes: hub_no_token, hub_unauthorized, hub_unreachable, hub_refused.
     """
 
     exit_code = 4

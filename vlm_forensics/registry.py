@@ -63,10 +63,19 @@ class Registry(Generic[Kind]):
             InputError: there is no such module.
             TypeError: the module holds no subclass of `kind`.
         """
+        return self.member(name)()
+
+    def member(self, name: str) -> type[Kind]:
+        """The class in the module of this name, for plug-ins that take settings.
+
+        Raises:
+            InputError: there is no such module.
+            TypeError: the module holds no subclass of `kind`.
+        """
         module = self.module(name)
         for _, member in inspect.getmembers(module, inspect.isclass):
             if issubclass(member, self.kind) and member.__module__ == module.__name__:
-                return cast(Kind, member())
+                return cast(type[Kind], member)
         raise TypeError(f"the module {name!r} holds no {self.word}")
 
 

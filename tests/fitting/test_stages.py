@@ -17,9 +17,10 @@ from vlm_forensics.collate import TextInputs
 from vlm_forensics.datasets.equalise import SIDE
 from vlm_forensics.fitting import detection_stage, language_stage, residual_stage, stream_stage
 from vlm_forensics.fitting.corpus import Corpus
-from vlm_forensics.fitting.detection_stage import BalancedSampler, DetectionDataset
+from vlm_forensics.fitting.detection_stage import DetectionDataset
 from vlm_forensics.fitting.language_stage import Rationale, RationaleDataset
 from vlm_forensics.fitting.residual_card import card
+from vlm_forensics.fitting.sampling import BalancedSampler
 from vlm_forensics.fitting.views import Views
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.modeling import VlmForensicsModel

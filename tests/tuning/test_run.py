@@ -95,25 +95,37 @@ class Killed(TrainerCallback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("sampler", ["shuffled", "balanced", "momentum_difficulty"])
 def test_a_killed_run_goes_on_with_the_same_curve(
-    tuned: Path, tiny_folder: Path, pictures: Pictures, tmp_path: Path,
+    sampler: str, tuned: Path, tiny_folder: Path, pictures: Pictures, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     out = tmp_path / "again"
-    out.mkdir()
-    shutil.copytree(tuned / "data", out / "data")
-    wanted = sft_settings(tiny_folder, pictures)
-    shutil.copy(tuned / "config.yaml", out)
+    wanted = sft_settings(tiny_folder, pictures, f"sampler={sampler}",
+                          f"data.cache={tuned / 'data'}")  # fmt: skip
+    _kill(wanted, out, monkeypatch)
+    assert (out / "checkpoint-2").is_dir()
+    run.run(wanted, out)
+    whole = tuned
+    if sampler != "shuffled":
+        whole = tmp_path / "whole"
+        run.run(wanted, whole)
+    first, second = (losses(folder) for folder in (whole, out))
+    assert first == pytest.approx(second, rel=1e-5)
+    assert len(first) == SFT_STEPS
+    kept = json.loads((out / "checkpoint-4" / "trainer_state.json").read_text())
+    state = kept["stateful_callbacks"].get("SamplerState", {}).get("attributes", {})
+    assert sum(loss is not None for loss in state.get("average", [])) > 1 or (
+        sampler != "momentum_difficulty")  # fmt: skip
+
+
+def _kill(wanted: Sft, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a stop between two checkpoints leaves it."""
     whole = run.CsvLog
     with monkeypatch.context() as patched:
         patched.setattr(run, "CsvLog", lambda path: _both(whole(path), Killed()))
         with pytest.raises(KeyboardInterrupt):
             run.run(wanted, out)
-    assert (out / "checkpoint-2").is_dir()
-    run.run(wanted, out)
-    first, second = (losses(folder) for folder in (tuned, out))
-    assert first == pytest.approx(second, rel=1e-5)
-    assert len(first) == SFT_STEPS
 
 
 def _both(log: TrainerCallback, killer: Killed) -> TrainerCallback:
@@ -258,9 +270,21 @@ def test_a_plain_model_gets_its_detector_first(pictures: Pictures, tmp_path: Pat
     with pytest.raises(InputError) as few:
         run.run(wanted, tmp_path / "few", offline=True)
     assert few.value.code == "too_few_images"
-    wanted = sft_settings(plain, pictures, "detection={steps: 2, batch: 2}", "training.steps=1",
-                          f"data.val=[{val}]")  # fmt: skip
+    wanted = sft_settings(
+        plain, pictures, "training.steps=1", f"data.val=[{val}]", "augment.transforms={turn: {}}",
+        "detection={steps: 2, batch: 2, sampler: momentum_difficulty, "
+        "augment: {copies: 2, transforms: {rotate: {}, patch_mask: {share: 1.0}}}}",
+    )  # fmt: skip
     run.run(wanted, out, offline=True)
+    states = np.load(out / "detection" / "states.npy")
+    assert len(states) == 3 * 6
+    assert not any(np.array_equal(states[3 * n], states[3 * n + 1]) for n in range(6))
+    kept = out / "detection" / "checkpoint-2" / "trainer_state.json"
+    assert len(json.loads(kept.read_text())["stateful_callbacks"]["SamplerState"]["attributes"][
+        "average"]) == 3 * 6  # fmt: skip
+    described = [json.loads(line) for path in (out / "data").glob("examples-*.jsonl")
+                 for line in path.read_text().splitlines()]  # fmt: skip
+    assert max(one["index"] for one in described) >= 6, "no copy was measured"
     assert {"parts.safetensors", "calibration.json", "reference.json"} <= {
         path.name for path in (out / "detection").iterdir()}  # fmt: skip
     report = Detector.from_pretrained(out / "model", offline=True)(noise())

@@ -34,6 +34,16 @@ def test_values_are_changed_by_dotted_keys() -> None:
         ("rewards={grouding: 1}", "no reward 'grouding', did you mean grounding?", ""),
         ("rewards={format: 0}", "the weight of format must be above 0", ""),
         ("losses={laguage: 1}", "no loss 'laguage', did you mean language?", ""),
+        ("sampler=momentum_dificulty", "did you mean momentum_difficulty?", ""),
+        ("sampler={name: balanced, most: 2}", "sampler.most", "another stage knows it"),
+        ("detection.sampler={name: momentum_difficulty, momentm: 0}", "momentm", "momentum?"),
+        ("augment.transforms={flpi: {}}", "no transform 'flpi', did you mean flip?", ""),
+        ("augment.transforms={flip: {shrae: 1}}", "flip.shrae", ""),
+        ("augment.transforms={recompress: {lowest: 90, highest: 80}}", "is above highest", ""),
+        ("augment.transforms={patch_mask: {}}", "name it in detection.augment", ""),
+        ("augment.transforms={flip: {}, crop: {}}", "name it first", ""),
+        ("augment.transforms=[flip]", "as in {flip: {}}", ""),
+        ("detection.augment.transforms={clockmix: {}}", "clockmix.sources", ""),
         ("training.steps=0", "training.steps", "validate"),
         ("training.steps=many", "training.steps", "validate"),
         ("model.name=x", "holds no further keys", ""),
@@ -46,6 +56,23 @@ def test_a_typo_is_named(change: str, message: str, hint: str) -> None:
     assert refused.value.code == "bad_config"
     assert message in refused.value.message
     assert hint in refused.value.hint
+
+
+def test_transforms_and_samplers_are_written_whole() -> None:
+    found = settings.read("laptop-sft", [
+        "sampler=momentum_difficulty", "augment.transforms={flip: , recompress: {lowest: 70}}",
+        "augment.transforms.recompress.highest=80", "detection.augment.transforms={patch_mask: {}}",
+    ])  # fmt: skip
+    assert isinstance(found, settings.Sft)
+    shown = found.model_dump(mode="json")
+    assert shown["sampler"] == {"name": "momentum_difficulty", "momentum": 0.9, "most": 4.0}
+    assert list(shown["augment"]["transforms"]) == ["flip", "recompress"]
+    assert shown["augment"]["transforms"]["recompress"]["lowest"] == 70
+    assert shown["detection"]["augment"]["transforms"]["patch_mask"]["patch"] == 16
+    assert settings._ADAPTER.validate_python(shown) == found
+    with pytest.raises(InputError) as refused:
+        settings.read("laptop-grpo", ["augment.transforms={flip: {}}"])
+    assert "another stage" in refused.value.hint
 
 
 def test_an_unknown_recipe_is_named(tmp_path: Path) -> None:

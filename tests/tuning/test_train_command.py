@@ -50,4 +50,8 @@ def test_an_estimate_reads_no_weights(tiny_folder: Path, tmp_path: Path) -> None
         output("estimate", "laptop-sft", f"model={tmp_path}", "training.steps=1000", "--json")
     )
     assert more["flops"] == pytest.approx(found["flops"] * 10)
+    copies = "augment={copies: 3, transforms: {flip: {}}}"
+    kept = json.loads(output("estimate", "laptop-sft", f"model={tmp_path}", copies, "--json"))
+    assert (found["views"], kept["views"]) == ([0, 1], [0, 4])
+    assert "4 views" in output("estimate", "laptop-sft", f"model={tmp_path}", copies)
     assert "min" in output("estimate", "laptop-sft", f"model={tmp_path}")

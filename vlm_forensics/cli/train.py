@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,14 @@ Examples:
   vlmf train grpo --config laptop-grpo --out runs/grpo model=runs/sft/model
   vlmf explain photo.jpg --model runs/grpo/model
   vlmf train export runs/grpo --out merged --merged
+"""
+
+EXPORT_EPILOG = """\b
+Examples:
+  vlmf train export runs/grpo --out my-model
+  vlmf train export runs/grpo --out merged --merged
+  vlmf train export runs/grpo --push-to-hub me/my-model --dry-run
+  vlmf train export runs/grpo --push-to-hub me/my-model --private
 """
 
 app = typer.Typer(
@@ -131,25 +140,76 @@ def estimate(
         f"{found.trained / 1e6:.1f} M\n"
         f"sequence    {found.tokens} tokens\n"
         f"memory      about {found.memory:.1f} GiB on one device\n"
+        f"disk        about {sum(found.views) * estimating.VIEW / 1e6:.1f} MB a training picture, "
+        f"of which {sum(found.views)} views are kept\n"
         f"time        {_hours(found.hours(0.08))} on two CPU cores, "
         f"{_hours(found.hours(40))} on a 24 GB GPU (orders of magnitude)"
     )
 
 
-@app.command()
-def export(
+@app.command(epilog=EXPORT_EPILOG)
+def export(  # noqa: PLR0913, PLR0917 - options of the command line
     run: Annotated[Path, typer.Argument(metavar="RUN", exists=True, file_okay=False)],
-    out: Out,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", file_okay=False, help="Where the copy goes.")
+    ] = None,
     merged: Annotated[
         bool, typer.Option("--merged", help="Base weights and LoRA in one, for other tools.")
     ] = False,
+    push_to_hub: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload it to the Hugging Face Hub.")
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="A new repository is private.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and list an upload; use no network for it.")
+    ] = False,
     offline: Offline = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Copy a run's model: the small adapter form, or everything merged."""
+    """Copy a run's model: the small adapter form, or everything merged; upload it if asked."""
+    if push_to_hub is None and (out is None or private or dry_run):
+        missing = "--out or --push-to-hub" if out is None else "--push-to-hub"
+        raise typer.BadParameter(f"give {missing}")
+    if push_to_hub and offline and not dry_run:
+        raise typer.BadParameter("--offline allows an upload with --dry-run only")
     from vlm_forensics.tuning import exporting
 
-    folder = exporting.export(run, out, merged=merged, offline=offline)
-    console.note(f"wrote {folder}; try: vlmf explain IMAGE --model {folder}")
+    with tempfile.TemporaryDirectory(prefix="vlmf-export-") as passing:
+        made = exporting.export(run, out or Path(passing), merged=merged, offline=offline)
+        if out is not None:
+            console.note(f"wrote {made}; try: vlmf explain IMAGE --model {made}")
+        if push_to_hub is not None:
+            _upload(made, push_to_hub, private=private, dry_run=dry_run, as_json=as_json)
+
+
+def _upload(folder: Path, repo: str, *, private: bool, dry_run: bool, as_json: bool) -> None:
+    from vlm_forensics.tuning import publishing
+
+    upload = publishing.plan(folder, repo)
+    shown = upload.as_json() | {"dry_run": dry_run}
+    if not dry_run:
+        shown["commit"] = publishing.push(upload, private=private)
+    if as_json:
+        console.write(json.dumps(shown))
+        return
+    for item in upload.files:
+        console.write(f"{_megabytes(item.bytes)}  {item.name}")
+    console.write(f"{_megabytes(upload.bytes)}  in all, to {upload.repo}")
+    for text in (*upload.problems, *upload.notes):
+        console.write(f"{'problem' if text in upload.problems else 'note':>12}  {text}")
+    console.write(
+        f"nothing was uploaded: {_verdict(upload.problems)}" if dry_run else shown["commit"]
+    )
+
+
+def _verdict(problems: tuple[str, ...]) -> str:
+    return "it would be refused" if problems else "leave --dry-run out to upload it"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:9.2f} MB"
 
 
 def _read(config: str, changes: list[str] | None) -> Sft | Grpo:

@@ -6,8 +6,8 @@ loop is that of `transformers.Trainer` (checkpoints, resume, logs).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Sampler
-from transformers import Trainer, TrainingArguments
+from torch.utils.data import Dataset
+from transformers import TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
 
 from vlm_forensics.datasets.equalise import recompress
 from vlm_forensics.fitting.corpus import Corpus
+from vlm_forensics.fitting.sampling import (
+    BalancedSampler,
+    DifficultySampler,
+    Drawn,
+    SamplingTrainer,
+)
 from vlm_forensics.fitting.stream_stage import DenseStream
 from vlm_forensics.model.adapter import AdapterOutput, DetectionAdapter
 from vlm_forensics.model.config import VlmForensicsConfig
@@ -28,7 +35,6 @@ from vlm_forensics.model.losses import detection_loss, total
 from vlm_forensics.model.mask_decoder import MaskDecoder
 from vlm_forensics.model.modeling import LOSS_WEIGHTS
 from vlm_forensics.model.precision import mixed
-from vlm_forensics.model.vocabulary import CLASSES
 
 
 class DetectionParts(nn.Module):
@@ -49,18 +55,36 @@ class DetectionParts(nn.Module):
         with mixed():
             found, mask_logits = self.detect(shallow, overview)
         parts = detection_loss(found, mask_logits, targets, LOSS_WEIGHTS)
-        return {"loss": total(parts), "logits": found.class_logits.float()}
+        out = {"loss": total(parts), "logits": found.class_logits.float()}
+        return out | ({"each": _each(found, mask_logits, targets)} if "row" in targets else {})
+
+
+@torch.no_grad()
+def _each(found: AdapterOutput, mask_logits: Tensor, targets: dict[str, Tensor]) -> Tensor:
+    """What the loss `[B]` of every sample would be in a batch of its own."""
+    losses = []
+    for n in range(len(mask_logits)):
+        one = slice(n, n + 1)
+        alone = AdapterOutput(*(value[one] for value in found))
+        known = {name: value[one] for name, value in targets.items()}
+        losses.append(total(detection_loss(alone, mask_logits[one], known, LOSS_WEIGHTS)))
+    return torch.stack(losses)
 
 
 @dataclass
 class DetectionDataset(Dataset[dict[str, Tensor]]):
-    """Samples of a corpus with their cached hidden states, mirrored and recompressed at random."""
+    """Samples of a corpus with their cached hidden states, mirrored and recompressed at random.
+
+    A `Drawn` item is changed the same way whenever its draw is repeated; any other anew.
+    """
 
     corpus: Corpus
     states: NDArray[np.float16]
     index: NDArray[np.int64]
     seed: int
     augment: bool = True
+    rows: bool = False
+    """Say which row a sample is, for a sampler that wants the loss of each."""
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -73,8 +97,10 @@ class DetectionDataset(Dataset[dict[str, Tensor]]):
         rgb, mask = np.asarray(self.corpus.rgb[n]), np.asarray(self.corpus.masks[n])
         shallow = torch.from_numpy(np.array(self.states[n])).float()
         if self.augment:
-            rgb, mask, shallow = self._augmented(rgb, mask, shallow)
-        return {
+            number = item.number if isinstance(item, Drawn) else int(self.rng.integers(2**62))
+            rng = np.random.default_rng([self.seed, 1, number])
+            rgb, mask, shallow = self._augmented(rgb, mask, shallow, rng)
+        return ({"row": torch.tensor(int(item))} if self.rows else {}) | {
             "shallow": shallow,
             "overview": to_tensor(rgb),
             "masks": torch.from_numpy(np.array(mask)),
@@ -83,44 +109,23 @@ class DetectionDataset(Dataset[dict[str, Tensor]]):
             "mask_known": torch.tensor(self.corpus.mask_known[n]),
         }
 
+    @staticmethod
     def _augmented(
-        self, rgb: NDArray[np.uint8], mask: NDArray[np.bool_], shallow: Tensor
+        rgb: NDArray[np.uint8], mask: NDArray[np.bool_], shallow: Tensor, rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Tensor]:
         # The tower is nearly mirror-equivariant, so its cached patches are mirrored as well.
-        if self.rng.random() < 0.5:
+        if rng.random() < 0.5:
             side = round((shallow.shape[1] - 1) ** 0.5)
             grid = shallow[:, 1:].reshape(len(shallow), side, side, -1)
             patches = grid.flip(2).flatten(1, 2)
             shallow = torch.cat([shallow[:, :1], patches], 1)
             rgb, mask = rgb[:, ::-1], mask[:, ::-1]
-        if self.rng.random() < 0.5:
-            rgb = recompress(np.ascontiguousarray(rgb), int(self.rng.integers(60, 96))).rgb
-        if self.rng.random() < 0.3:
-            shallow = shallow * (1 + 0.1 * torch.randn(shallow.shape[0], 1, shallow.shape[2]))
+        if rng.random() < 0.5:
+            rgb = recompress(np.ascontiguousarray(rgb), int(rng.integers(60, 96))).rgb
+        if rng.random() < 0.3:
+            noise = rng.standard_normal((shallow.shape[0], 1, shallow.shape[2]), np.float32)
+            shallow = shallow * (1 + 0.1 * torch.from_numpy(noise))
         return rgb, mask, shallow
-
-
-class BalancedSampler(Sampler[int]):
-    """Draws classes evenly, and within a class sources by the square root of their size."""
-
-    def __init__(self, classes: NDArray[np.int64], source: NDArray[np.str_], seed: int) -> None:
-        weight = np.zeros(len(classes))
-        for c in range(len(CLASSES)):
-            names, counts = np.unique(source[classes == c], return_counts=True)
-            for name, count in zip(names, counts, strict=True):
-                weight[(classes == c) & (source == name)] = count**-0.5
-            weight[classes == c] /= weight[classes == c].sum()
-        self.weight = torch.from_numpy(weight)
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return len(self.weight)
-
-    def __iter__(self) -> Iterator[int]:
-        drawn = torch.multinomial(
-            self.weight, len(self), replacement=True, generator=self.generator
-        )
-        return iter(drawn.tolist())
 
 
 STREAM_SHARE = 0.25
@@ -128,12 +133,7 @@ STREAM_SHARE = 0.25
 _STREAM = ("adapter.stream.", "adapter.cell_head.")
 
 
-class _BalancedTrainer(Trainer):
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        data: Any = train_dataset or self.train_dataset
-        classes, source = data.corpus.classes[data.index], data.corpus.source[data.index]
-        return BalancedSampler(classes, source, self.args.seed)
-
+class _Trainer(SamplingTrainer):
     def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
         parts: Any = self.model
         rate, decay = self.args.learning_rate, self.args.weight_decay
@@ -151,10 +151,12 @@ class _BalancedTrainer(Trainer):
 def train(  # noqa: PLR0913 - the settings of vlmf-mini.yaml, by keyword
     config: VlmForensicsConfig, data: DetectionDataset, out: Path, *, steps: int, batch: int,
     learning_rate: float, seed: int, stream: DenseStream | None = None,
+    sampler: BalancedSampler | None = None,
 ) -> DetectionParts:  # fmt: skip
     """Trains (or resumes) the detection parts; the last checkpoint stays in `out`.
 
-    `stream` is the low-level stream that learned alone before.
+    `stream` is the low-level stream that learned alone before, `sampler` what draws from the data
+    (by default classes evenly).
     """
     torch.manual_seed(seed)
     parts = DetectionParts(config)
@@ -168,9 +170,12 @@ def train(  # noqa: PLR0913 - the settings of vlmf-mini.yaml, by keyword
         report_to=[], seed=seed, remove_unused_columns=False, dataloader_num_workers=0,
         max_grad_norm=1.0, use_cpu=not torch.cuda.is_available(), label_names=[],
     )  # fmt: skip
-    trainer = _BalancedTrainer(model=parts, args=arguments, train_dataset=data)
-    resume = any(out.glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=resume)
+    classes, source = data.corpus.classes[data.index], data.corpus.source[data.index]
+    drawn = sampler or BalancedSampler(classes, source, seed)
+    data = replace(data, rows=isinstance(drawn, DifficultySampler))
+    trainer = _Trainer(drawn, model=parts, args=arguments, train_dataset=data)
+    last: Callable[[str], str | None] = get_last_checkpoint
+    trainer.run(last(str(out)) if out.is_dir() else None)
     trainer.save_model(str(out / "final"))
     return parts.eval()
 

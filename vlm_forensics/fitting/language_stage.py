@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from vlm_forensics.adapters import plain_name
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.fitting.vision_cache import CachedTower
 from vlm_forensics.model.inputs import to_tensor
+from vlm_forensics.model.losses import IGNORE, class_loss, consistency_loss, mask_loss, total
 from vlm_forensics.model.precision import mixed
 
 if TYPE_CHECKING:
@@ -120,11 +122,13 @@ class StepModel(nn.Module):
         self.model = model
 
     def forward(self, **batch: Tensor) -> VlmForensicsOutput:
-        """One training pass."""
+        """One training pass; with `row` in the batch it also says the loss of each sample."""
         # Batch statistics of the low-level stream must stay those of stage A.
         self.model.adapter.stream.eval()
         with mixed():
             out: VlmForensicsOutput = self.model(**batch)
+        if "row" in batch:
+            out.each = each_loss(out, batch, self.model.loss_weights)
         return out
 
     def state_dict(self, *_: Any, **__: Any) -> Any:
@@ -137,6 +141,32 @@ class StepModel(nn.Module):
         """Puts what is trained back; the rest is there already, so nothing counts as missing."""
         found = super().load_state_dict(state_dict, strict, assign)
         return found._replace(missing_keys=[])
+
+
+@torch.no_grad()
+def each_loss(
+    out: VlmForensicsOutput, batch: Mapping[str, Any], weights: Mapping[str, float]
+) -> Tensor:
+    """What the loss `[B]` of every sample would be in a batch of its own, as far as B trains it."""
+    assert out.logits is not None
+    assert out.text_class_logits is not None
+    assert out.class_logits is not None
+    assert out.mask_logits is not None
+    labels, targets = batch["labels"][:, -out.logits.shape[1] :], batch["targets"]
+    height, width = out.mask_logits.shape[-2:]
+    masks = F.adaptive_avg_pool2d(targets["masks"][:, None].float(), (height, width))
+    losses = []
+    for n in range(len(labels)):
+        one = slice(n, n + 1)
+        said = F.cross_entropy(out.logits[n, :-1].float(), labels[n, 1:], ignore_index=IGNORE)
+        parts = {
+            "language": said,
+            "text_class": class_loss(out.text_class_logits[one], targets["class_labels"][one]),
+            "consistency": consistency_loss(out.text_class_logits[one], out.class_logits[one]),
+            "mask": mask_loss(out.mask_logits[one], masks[one, 0], targets["mask_known"][one]),
+        }
+        losses.append(total({name: weights[name] * part for name, part in parts.items()}))
+    return torch.stack(losses)
 
 
 def train(  # noqa: PLR0913 - the settings of vlmf-mini.yaml, by keyword

@@ -7,10 +7,9 @@ views are looked at once, for the card.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +17,14 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset, Sampler
-from transformers import Trainer, TrainingArguments
+from torch.utils.data import Dataset
+from transformers import TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
 
 from vlm_forensics.datasets.equalise import SIDE, recompress
 from vlm_forensics.evaluation.metrics import Figure, auc, bootstrap
 from vlm_forensics.fitting.corpus import QUALITIES
-from vlm_forensics.fitting.detection_stage import BalancedSampler
+from vlm_forensics.fitting.sampling import BalancedSampler, SamplingTrainer
 from vlm_forensics.fitting.views import Views
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.residual_cnn import RESIDUALS, ResidualCnn
@@ -89,12 +89,6 @@ def two_class(part: Views, leave_out: Sequence[str]) -> NDArray[np.intp]:
     return np.flatnonzero(fits & ~np.isin(part.source, list(leave_out)))
 
 
-class _Trainer(Trainer):
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        data: Any = train_dataset or self.train_dataset
-        return BalancedSampler(data.classes, data.source, self.args.seed)
-
-
 def train(
     name: str, data: ResidualDataset, out: Path, *, steps: int, batch: int, learning_rate: float,
     seed: int,
@@ -112,8 +106,10 @@ def train(
         report_to=[], seed=seed, remove_unused_columns=False, dataloader_num_workers=0,
         max_grad_norm=1.0, use_cpu=not torch.cuda.is_available(), label_names=[],
     )  # fmt: skip
-    trainer = _Trainer(model=model, args=arguments, train_dataset=data)
-    trainer.train(resume_from_checkpoint=any(out.glob("checkpoint-*")))
+    sampler = BalancedSampler(data.classes, data.source, seed)
+    trainer = SamplingTrainer(sampler, model=model, args=arguments, train_dataset=data)
+    last: Callable[[str], str | None] = get_last_checkpoint
+    trainer.run(last(str(out)) if out.is_dir() else None)
     return model.network.eval()
 
 

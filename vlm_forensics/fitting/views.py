@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_forensics.datasets.base import Sample
-from vlm_forensics.datasets.equalise import SIDE, Square, centre_square, take
+from vlm_forensics.datasets.equalise import SIDE, Square, centre_square
 from vlm_forensics.datasets.pixels import read_mask, read_pixels
 from vlm_forensics.taxonomy import Label, Operation
+from vlm_forensics.transforms.base import Picture
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +58,26 @@ def squares(height: int, width: int, count: int, rng: np.random.Generator) -> li
     return found
 
 
-def build(samples: Sequence[Sample], out: Path, *, per_image: int, seed: int) -> Views:
+Cut = Callable[[Picture, int, np.random.Generator], Iterable[Picture]]
+"""So many views of one stored picture, by these random numbers."""
+
+
+def plain(stored: Picture, count: int, rng: np.random.Generator) -> Iterable[Picture]:
+    """`count` squares of a stored picture."""
+    height, width = stored.mask.shape
+    return (stored.cut(square) for square in squares(height, width, count, rng))
+
+
+def build(
+    samples: Sequence[Sample], out: Path, *, per_image: int, seed: int, cut: Cut = plain
+) -> Views:
     """Cuts the views of `samples` into `out` (kept and re-read when it is complete)."""
     if not (out / "views.csv").is_file():
-        _write(samples, out, per_image, seed)
+        _write(samples, out, per_image, seed, cut)
     return load(out)
 
 
-def _write(samples: Sequence[Sample], out: Path, per_image: int, seed: int) -> None:
+def _write(samples: Sequence[Sample], out: Path, per_image: int, seed: int, cut: Cut) -> None:
     from rich.progress import track
 
     out.mkdir(parents=True, exist_ok=True)
@@ -75,32 +88,33 @@ def _write(samples: Sequence[Sample], out: Path, per_image: int, seed: int) -> N
     refused = 0
     for number, sample in enumerate(track(samples, "cutting views")):
         try:
-            pixels = read_pixels(sample.path)
-            mask = read_mask(sample, *pixels.shape[:2])
+            stored = _stored(sample)
         except (OSError, ValueError, SyntaxError) as error:
             refused += 1
             log.warning("%s does not decode (%s)", sample.path.name, type(error).__name__)
             continue
-        rng = np.random.default_rng([seed, number])
-        height, width = pixels.shape[:2]
-        for square in squares(height, width, per_image, rng):
-            rgb[len(rows)] = take(pixels, square)
-            masks[len(rows)] = take(np.repeat(mask[..., None], 3, 2).astype(np.uint8) * 255,
-                                    square)[..., 0] > 127  # fmt: skip
-            rows.append(_row(sample, masks[len(rows)]))
+        name = f"{sample.source}/{sample.path.name}"
+        for picture in cut(stored, per_image, np.random.default_rng([seed, number])):
+            rgb[len(rows)], masks[len(rows)] = picture.rgb, picture.mask
+            rows.append(_row(picture, name))
     with (out / "views.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     log.info("%d views of %d images, %d images refused", len(rows), len(samples), refused)
 
 
-def _row(sample: Sample, mask: NDArray[np.bool_]) -> list[str]:
-    # A view that misses the altered area of a tampered image shows nothing but real pixels.
-    label = sample.label
-    if label is Label.TAMPERED and sample.has_mask and mask.mean() < 0.002:
-        label = Label.REAL
-    name = f"{sample.source}/{sample.path.name}"
+def _stored(sample: Sample) -> Picture:
+    pixels = read_pixels(sample.path)
     operation = sample.generator if sample.generator in set(Operation) else ""
-    return [label, sample.source, name, str(int(sample.has_mask)), operation]
+    return Picture(pixels, read_mask(sample, *pixels.shape[:2]), sample.label, sample.source,
+                   sample.has_mask, operation)  # fmt: skip
+
+
+def _row(view: Picture, name: str) -> list[str]:
+    # A view that misses the altered area of a tampered image shows nothing but real pixels.
+    label = view.label
+    if label is Label.TAMPERED and view.mask_known and view.mask.mean() < 0.002:
+        label = Label.REAL
+    return [label, view.source, name, str(int(view.mask_known)), view.operation]
 
 
 def load(out: Path) -> Views:

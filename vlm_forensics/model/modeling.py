@@ -59,6 +59,8 @@ class VlmForensicsOutput(ModelOutput):
     """`[B, h/4, w/4]`, prompted by `[SEG]` where the text holds one."""
     parts: dict[str, Tensor] | None = None
     """Weighted losses by name."""
+    each: Tensor | None = None
+    """`[B]` losses of the samples alone, where a training loop asks for them."""
 
 
 class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]

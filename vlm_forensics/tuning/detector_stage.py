@@ -15,8 +15,8 @@ from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.detection_stage import DetectionDataset, DetectionParts
 from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.taxonomy import Label
-from vlm_forensics.tuning import examples
-from vlm_forensics.tuning.settings import Sft
+from vlm_forensics.tuning import draws, examples
+from vlm_forensics.tuning.settings import Sft, views_each
 from vlm_forensics.tuning.start import Start
 
 _PARTS = "parts.safetensors"
@@ -36,6 +36,9 @@ def finished(out: Path) -> bool:
 def train(start: Start, train_set: Corpus, val_set: Corpus, settings: Sft, out: Path) -> None:
     """Trains and calibrates the detector of `start` in place; keeps every step in `out`.
 
+    Calibration is fitted on validation and the range of ordinary measurements on original
+    pictures: neither sees a changed copy.
+
     Raises:
         InputError: validation holds too few real pictures.
     """
@@ -48,7 +51,8 @@ def train(start: Start, train_set: Corpus, val_set: Corpus, settings: Sft, out: 
     start.model.adapter.to(start.model.device)
     start.model.mask_decoder.to(start.model.device)
     start.calibration = _calibration(start, val_set, out / "calibration.json")
-    start.reference = _reference(train_set, settings.seed, out / "reference.json")
+    originals = train_set.every(views_each(settings.detection.augment))
+    start.reference = _reference(originals, settings.seed, out / "reference.json")
 
 
 def _parts(
@@ -63,9 +67,13 @@ def _parts(
     read = vision_cache.of_model(start.model)
     states = vision_cache.cache(read, train_set.rgb, out / "states.npy")
     held_out = vision_cache.cache(read, val_set.rgb, out / "val_states.npy")
-    data = DetectionDataset(train_set, states, np.arange(len(train_set)), settings.seed)
-    parts = detection_stage.train(start.model.config, data, out, seed=settings.seed,
-                                  **settings.detection.model_dump()).cpu()  # fmt: skip
+    index, wanted = np.arange(len(train_set)), settings.detection
+    data = DetectionDataset(train_set, states, index, settings.seed)
+    parts = detection_stage.train(
+        start.model.config, data, out, seed=settings.seed, steps=wanted.steps, batch=wanted.batch,
+        learning_rate=wanted.learning_rate,
+        sampler=draws.sampler(wanted.sampler, train_set, index, settings.seed),
+    ).cpu()  # fmt: skip
     calibrate.install_probe(parts, train_set, states, val_set, held_out)
     save_file(parts.state_dict(), path)
     return parts

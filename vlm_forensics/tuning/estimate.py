@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vlm_forensics import assembly
-from vlm_forensics.tuning.settings import Grpo, Sft
+from vlm_forensics.tuning.settings import Grpo, Sft, views_each
 
 _ANSWER, _WORDS = 90, 60
 """Tokens allowed for an answer and a question; most are shorter."""
@@ -15,6 +15,12 @@ _STATE = 16
 _ACTIVATION = 34
 """Bytes a token, layer and unit of width keep for backward (Korthikanti et al. 2022), half
 precision, attention in blocks; one copy a layer with checkpointing."""
+
+
+_TUNED = "calibration.json"
+"""A folder that holds it has a detector already, so stage A is left out."""
+VIEW = 2 * 256 * 256 * (3 + 1)
+"""Bytes that a view takes on the disk: pixels and mask, before and after the last JPEG."""
 
 
 class Estimate(NamedTuple):
@@ -30,6 +36,8 @@ class Estimate(NamedTuple):
     """GiB at the peak."""
     flops: float
     """Of the whole run."""
+    views: tuple[int, int]
+    """Views that stages A and B keep of each training picture, itself and its changed copies."""
 
     def hours(self, teraflops: float) -> float:
         """At this sustained speed."""
@@ -56,9 +64,15 @@ def estimate(settings: Sft | Grpo, *, offline: bool = False) -> Estimate:
     activations = steps.batch * tokens * text.hidden_size * text.num_hidden_layers * kept
     logits = steps.batch * tokens * text.vocab_size * 4
     memory = (weights + trained * _STATE + activations * (1 if _on_gpu() else 2) + logits) / 2**30
-    return Estimate(
-        parameters, trained, tokens, memory, 2 * parameters * tokens * sequences * passes
-    )
+    flops = 2 * parameters * tokens * sequences * passes
+    return Estimate(parameters, trained, tokens, memory, flops, _views(settings))
+
+
+def _views(settings: Sft | Grpo) -> tuple[int, int]:
+    if isinstance(settings, Grpo):
+        return 0, 1
+    detects = settings.model == assembly.MINI or (Path(settings.model) / _TUNED).is_file()
+    return 0 if detects else views_each(settings.detection.augment), views_each(settings.augment)
 
 
 def _backbone(name: str, *, offline: bool) -> Any:
@@ -67,7 +81,7 @@ def _backbone(name: str, *, offline: bool) -> Any:
 
     if name == assembly.MINI:
         return VlmForensicsConfig.from_pretrained(assembly.shipped()).backbone_config
-    if (Path(name) / "calibration.json").is_file():
+    if (Path(name) / _TUNED).is_file():
         return VlmForensicsConfig.from_pretrained(name).backbone_config
     return config_of(name, offline=offline)
 

@@ -23,14 +23,16 @@ from vlm_forensics import datasets
 from vlm_forensics.datasets.base import Sample
 from vlm_forensics.datasets.equalise import QUALITY
 from vlm_forensics.errors import InputError
+from vlm_forensics.fitting import copies, rationales, views
 from vlm_forensics.fitting import corpus as corpora
-from vlm_forensics.fitting import rationales, views
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
+from vlm_forensics.fitting.views import Views
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.taxonomy import Label, Operation
+from vlm_forensics.tuning.settings import Augment, views_each
 
 if TYPE_CHECKING:
     from vlm_forensics.model.modeling import VlmForensicsModel
@@ -68,23 +70,38 @@ class Examples:
         return np.asarray(self.corpus.masks[n]) if self.corpus.mask_known[n] else None
 
 
-def corpus(folders: Sequence[Path], split: str, work: Path, *, seed: int) -> Corpus:
+def corpus(
+    folders: Sequence[Path], split: str, work: Path, *, seed: int, augment: Augment | None = None
+) -> Corpus:
     """Equalised pictures of one split of all folders; kept below `work` and re-read.
 
-    A picture that does not decode is left out and counted.
+    With `augment` every picture is followed by its changed copies. A picture that does not decode
+    is left out and counted.
 
     Raises:
         InputError: a folder is none, or nothing in it can be used.
     """
     samples = [sample for folder in folders for sample in _of_split(folder, split)]
-    place = work / f"{split}-{_key([f'{s.source}/{s.id}' for s in samples], seed)}"
-    cut = views.build(samples, place / "views", per_image=1, seed=seed)
-    if missing := len(samples) - len(cut):
+    facts = [f"{s.source}/{s.id}" for s in samples]
+    place = work / f"{split}-{_key([*facts, *_facts(augment)], seed)}"
+    cut = _views(samples, place / "views", augment, seed)
+    if missing := len(samples) - len(cut) // views_each(augment):
         log.warning("%s: %d of %d pictures do not decode and are left out", split, missing,
                     len(samples))  # fmt: skip
     qualities = corpora.QUALITIES if split == "train" else (QUALITY, QUALITY + 1)
     return corpora.build(cut, place / "corpus", forged=0, operations=(), seed=seed,
                          qualities=qualities)  # fmt: skip
+
+
+def _views(samples: Sequence[Sample], out: Path, augment: Augment | None, seed: int) -> Views:
+    if augment is None:
+        return views.build(samples, out, per_image=1, seed=seed)
+    changes = tuple(augment.transforms.values())
+    return copies.build(samples, out, changes, copies=augment.copies, seed=seed)
+
+
+def _facts(augment: Augment | None) -> list[str]:
+    return [augment.model_dump_json()] if augment else []
 
 
 def _of_split(folder: Path, split: str) -> list[Sample]:
@@ -105,7 +122,10 @@ def _key(parts: Sequence[str], seed: int) -> str:
     return hashlib.sha256(json.dumps([seed, *parts]).encode()).hexdigest()[:12]
 
 
-def build(start: Start, found: Corpus, count: int, work: Path, *, seed: int) -> Examples:
+def build(
+    start: Start, found: Corpus, count: int, work: Path, *, seed: int,
+    augment: Augment | None = None,
+) -> Examples:  # fmt: skip
     """Examples of a class-balanced draw; measured once and re-read.
 
     Args:
@@ -114,12 +134,13 @@ def build(start: Start, found: Corpus, count: int, work: Path, *, seed: int) -> 
         count: at most so many.
         work: folder of the cache.
         seed: of the draw and of the wording.
+        augment: what the pictures were made with; other copies are other measurements.
     """
     if start.calibration is None or start.reference is None:
         raise ValueError("the detector is not calibrated yet")
     index = draw(found, count, np.random.default_rng(seed))
     facts = [_detector(start.model), start.calibration.model_dump_json(),
-             *found.image[index].tolist()]  # fmt: skip
+             *found.image[index].tolist(), *_facts(augment)]  # fmt: skip
     place = work / f"examples-{_key(facts, seed)}.jsonl"
     if not place.is_file():
         work.mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 from vlm_forensics import assembly
 from vlm_forensics.errors import InputError
-from vlm_forensics.tuning.run import MODEL
+from vlm_forensics.tuning.model_card import shown
+from vlm_forensics.tuning.run import MODEL, RECORD
 
 
 def export(run: Path, out: Path, *, merged: bool, offline: bool = False) -> Path:
@@ -25,9 +27,17 @@ def export(run: Path, out: Path, *, merged: bool, offline: bool = False) -> Path
         raise InputError("output_conflict", f"{out.name} is not empty", hint="give another --out")
     source = assembly.model_folder(model, offline=offline) if merged else model
     shutil.copytree(source, out, dirs_exist_ok=True)
-    for name in ("README.md", "training.json"):
+    for name in ("README.md", RECORD):
         if merged and (model / name).is_file():
             shutil.copy2(model / name, out / name)
-    if merged:
-        assembly.seal(out)
+    _forget_folders(out / RECORD)
+    assembly.seal(out)
     return out
+
+
+def _forget_folders(record: Path) -> None:
+    """Reduces the folders of the run's record to their names: an export is made to be passed on."""
+    if record.is_file():
+        found = json.loads(record.read_text("utf-8"))
+        found["settings"] = shown(found["settings"])
+        record.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

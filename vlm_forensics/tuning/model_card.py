@@ -8,14 +8,15 @@ from typing import Any
 
 import yaml
 
+from vlm_forensics import adapters, assembly
 from vlm_forensics.evaluation.metrics import Figure, markdown
 from vlm_forensics.tuning.settings import Grpo, Sft
 
+LANGUAGE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""What the built-in model stands on, as the Hub calls it."""
 _CARD = """\
 ---
-library_name: vlm_forensics
-base_model: {base}
-tags: [image-forensics, {stage}]
+{matter}
 ---
 # {base} after {title}
 
@@ -50,22 +51,56 @@ Versions: {versions}.
 
 def text(settings: Sft | Grpo, record: Mapping[str, Any]) -> str:
     """The text of `README.md`; names no folder of this machine."""
-    shown = settings.model_dump(mode="json")
-    shown["model"] = base = Path(settings.model).name if "/" in settings.model[:2] else (
-        settings.model)  # fmt: skip
-    for part in ("train", "val"):
-        shown["data"][part] = [Path(folder).name for folder in shown["data"][part]]
+    values = shown(settings.model_dump(mode="json"))
+    base = values["model"]
     before, after = (record["validation"][when]["figures"] for when in ("before", "after"))
-    rows = [(name, _shown(before[name]), _shown(after[name])) for name in after]
+    rows = [(name, _figure(before[name]), _figure(after[name])) for name in after]
     return _CARD.format(
         base=base, stage=settings.stage, title=settings.stage.upper(), steps=record["steps"],
         seed=settings.seed, train=record["examples"]["train"], val=record["examples"]["val"],
         figures=markdown(("figure", "before", "after"), rows),
         detector=", and GRPO leaves it as it was" if settings.stage == "grpo" else "",
-        settings=yaml.safe_dump(shown, sort_keys=False),
+        settings=yaml.safe_dump(values, sort_keys=False), matter=_matter(settings),
         versions=", ".join(f"{name} {number}" for name, number in record["versions"].items()),
     )  # fmt: skip
 
 
-def _shown(figure: list[float] | None) -> str:
+def shown(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the names of folders in the place of their paths."""
+    data = dict(settings["data"]) | {"cache": None}
+    for part in ("train", "val"):
+        data[part] = [Path(folder).name for folder in data[part]]
+    return dict(settings) | {"model": _name(settings["model"]), "data": data}
+
+
+def _name(model: str) -> str:
+    """A hub id as it is; of a folder its name, or that of its run."""
+    path = Path(model)
+    if not path.is_dir() and not path.is_absolute():
+        return model
+    return path.resolve().parent.name if path.name == "model" else path.name
+
+
+def _matter(settings: Sft | Grpo) -> str:
+    """The front matter that the Hub reads; a licence is the user's to name."""
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(
+        base_model=_published(settings.model), language="en", library_name="vlm_forensics",
+        pipeline_tag="image-text-to-text", tags=["image-forensics", settings.stage],
+    )  # fmt: skip
+    return data.to_yaml()
+
+
+def _published(model: str) -> str | None:
+    """The hub id of what a model stands on in the end; None where that is a folder."""
+    while Path(model).is_dir():
+        base = adapters.base_of(Path(model))
+        if base is None:
+            return None
+        model = base
+    return LANGUAGE_MODEL if model == assembly.MINI else model
+
+
+def _figure(figure: list[float] | None) -> str:
     return "–" if figure is None else str(Figure(*figure))

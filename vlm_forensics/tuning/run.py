@@ -104,7 +104,8 @@ def _claim(settings: Sft | Grpo, out: Path) -> None:
 def _data(start: Start, settings: Sft | Grpo, out: Path) -> tuple[Examples, Examples]:
     data, seed = settings.data, settings.seed
     work = data.cache or out / "data"
-    train = examples.corpus(data.train, "train", work, seed=seed)
+    augment = settings.augment if isinstance(settings, Sft) else None
+    train = examples.corpus(data.train, "train", work, seed=seed, augment=augment)
     val = examples.corpus(data.val, "val", work, seed=seed)
     if not start.detects:
         if isinstance(settings, Grpo):
@@ -116,8 +117,11 @@ def _data(start: Start, settings: Sft | Grpo, out: Path) -> tuple[Examples, Exam
                 "the detector is trained by one process",
                 hint="run vlmf train sft once without accelerate; it keeps stage A",
             )
-        detector_stage.train(start, train, val, settings, out / "detection")
-    return (examples.build(start, train, data.samples, work, seed=seed),
+        other = settings.detection.augment
+        shown = train if other == augment else examples.corpus(
+            data.train, "train", work, seed=seed, augment=other)  # fmt: skip
+        detector_stage.train(start, shown, val, settings, out / "detection")
+    return (examples.build(start, train, data.samples, work, seed=seed, augment=augment),
             examples.build(start, val, data.val_samples, work, seed=seed))  # fmt: skip
 
 

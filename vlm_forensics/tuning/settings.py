@@ -8,12 +8,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
+from vlm_forensics import transforms
 from vlm_forensics.assets import asset
 from vlm_forensics.errors import InputError
 from vlm_forensics.registry import suggestion
 from vlm_forensics.rewards import names as reward_names
+from vlm_forensics.transforms import Transform
 
 LOSSES = ("language", "text_class", "consistency", "mask")
 """Parts of the loss that stage B may weigh; those of the detector are stage A's."""
@@ -61,12 +72,93 @@ class Steps(_Strict):
     """Gradient checkpointing: less memory, a third more time."""
 
 
+class Shuffled(_Strict):
+    """Every example once a round."""
+
+    name: Literal["shuffled"] = "shuffled"
+
+
+class Balanced(_Strict):
+    """Classes evenly, with replacement; within a class sources by the root of their size."""
+
+    name: Literal["balanced"] = "balanced"
+
+
+class MomentumDifficulty(_Strict):
+    """As balanced, and within a class harder examples more often (Diffusion Deepfake, 2024)."""
+
+    name: Literal["momentum_difficulty"] = "momentum_difficulty"
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Share of an example's average loss that stays with each new loss."""
+    most: float = Field(default=4.0, gt=1)
+    """At most so many times as often as an example of average loss, and as seldom."""
+
+
+_SAMPLERS = {kind.model_fields["name"].default: kind
+             for kind in (Shuffled, Balanced, MomentumDifficulty)}  # fmt: skip
+
+
+def _sampler(found: Any) -> Any:
+    """A bare name stands for its defaults; an unknown one is an error that names the likeliest."""
+    values = {"name": found} if isinstance(found, str) else found
+    name = values.get("name") if isinstance(values, dict) else None
+    if isinstance(name, str) and name not in _SAMPLERS:
+        raise ValueError(f"no sampler {name!r}, {suggestion(name, tuple(_SAMPLERS))}")
+    return values
+
+
+Sampler = Annotated[Shuffled | Balanced | MomentumDifficulty, Field(discriminator="name")]
+_Sampler = Annotated[Sampler, BeforeValidator(_sampler)]
+
+
+class Augment(_Strict):
+    """Changed copies beside every training picture, cut and measured like the originals."""
+
+    copies: int = Field(default=1, ge=1, le=16)
+    """Of each picture, drawn anew for each."""
+    transforms: dict[str, SerializeAsAny[Transform]] = Field(min_length=1)
+    """By name with their settings, applied in this order; see the table in docs/training.md."""
+
+    @field_validator("transforms", mode="before")
+    @classmethod
+    def _typed(cls, found: Any) -> Any:
+        if not isinstance(found, dict):
+            raise ValueError("name transforms with their settings, as in {flip: {}}")
+        if "crop" in found and next(iter(found)) != "crop":
+            raise ValueError("crop cuts the stored picture anew: name it first")
+        return {name: _transform(str(name), values or {}) for name, values in found.items()}
+
+
+def views_each(augment: Augment | None) -> int:
+    """Views of every picture: itself and its copies."""
+    return 1 + augment.copies if augment else 1
+
+
+def _transform(name: str, values: Any) -> Transform:
+    known = transforms.names()
+    if name not in known:
+        raise ValueError(f"no transform {name!r}, {suggestion(name, known)}")
+    try:
+        return transforms.transform(name, values)
+    except ValidationError as error:
+        path, why = _place(error)
+        key = path[0] if path else ""
+        typo = error.errors()[0]["type"] == "extra_forbidden"
+        hint = f", {suggestion(key, transforms.fields(name))}" if typo else ""
+        raise ValueError(f"{'.'.join([name, *path])}: {why}{hint}") from None
+
+
 class Detection(_Strict):
     """Stage A, for a backbone that has no trained detection adapter."""
 
     steps: int = Field(default=1200, ge=1)
     batch: int = Field(default=24, ge=2)
     learning_rate: float = Field(default=8e-4, gt=0)
+    sampler: Annotated[
+        Balanced | MomentumDifficulty, Field(discriminator="name"), BeforeValidator(_sampler)
+    ] = Balanced()
+    augment: Augment | None = None
+    """Any transform may serve here."""
 
 
 class _Run(_Strict):
@@ -102,6 +194,10 @@ class Sft(_Run):
     stage: Literal["sft"]
     detection: Detection = Detection()
     lora: Lora = Lora()
+    sampler: _Sampler = Shuffled()
+    """Of stage B."""
+    augment: Augment | None = None
+    """Of stage B: copies are measured anew, so only transforms that leave measurements true."""
     losses: dict[str, float] = Field(default={"language": 1.0, "text_class": 0.5, "mask": 1.0})
 
     @field_validator("losses")
@@ -109,6 +205,15 @@ class Sft(_Run):
     def _parts(cls, found: dict[str, float]) -> dict[str, float]:
         if unknown := sorted(set(found) - set(LOSSES)):
             raise ValueError(f"no loss {unknown[0]!r}, {suggestion(unknown[0], LOSSES)}")
+        return found
+
+    @field_validator("augment")
+    @classmethod
+    def _describable(cls, found: Augment | None) -> Augment | None:
+        for name, transform in found.transforms.items() if found else ():
+            if not transform.describable:
+                raise ValueError(f"{name} would be measured in the prompts and described in the "
+                                 f"answers; name it in detection.augment")  # fmt: skip
         return found
 
 
@@ -203,9 +308,13 @@ def _change(values: dict[str, Any], change: str) -> None:
     place[last] = yaml.safe_load(text)
 
 
+_TAGS = {"sft", "grpo", *_SAMPLERS}
+"""What pydantic puts into a place to say which kind of a union it tried."""
+
+
 def _place(error: ValidationError) -> tuple[list[str], str]:
     found = error.errors(include_url=False, include_context=False)[0]
-    path = [str(part) for part in found["loc"] if str(part) not in ("sft", "grpo")]
+    path = [str(part) for part in found["loc"] if str(part) not in _TAGS]
     return path, str(found["msg"]).removeprefix("Value error, ")
 
 
@@ -220,9 +329,13 @@ def _hint(error: ValidationError) -> str:
     path, _ = _place(error)
     if error.errors()[0]["type"] != "extra_forbidden":
         return "vlmf train validate FILE shows what is allowed"
-    return suggestion(path[-1], sorted(_keys()))
+    known = sorted(_keys())
+    if path[-1] in known:
+        return "another stage knows it; vlmf train validate NAME shows what belongs here"
+    return suggestion(path[-1], known)
 
 
 def _keys() -> set[str]:
-    kinds: tuple[type[BaseModel], ...] = (Sft, Grpo, Data, Lora, Steps, Detection)
+    kinds: tuple[type[BaseModel], ...] = (Sft, Grpo, Data, Lora, Steps, Detection, Augment,
+                                          *_SAMPLERS.values())  # fmt: skip
     return {name for kind in kinds for name in kind.model_fields}

@@ -18,7 +18,9 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from vlm_forensics.adapters import plain_name
 from vlm_forensics.fitting.language_stage import Collator, StepModel
+from vlm_forensics.fitting.sampling import DifficultySampler, SamplingTrainer
 from vlm_forensics.model.inputs import to_tensor
+from vlm_forensics.tuning import draws
 from vlm_forensics.tuning.examples import FOR_TEXT, Examples
 from vlm_forensics.tuning.settings import Sft, Steps
 from vlm_forensics.tuning.start import Start
@@ -34,6 +36,8 @@ class ExampleDataset(Dataset[dict[str, Any]]):
     """Pictures with prompt, answer and targets, as `Collator` takes them."""
 
     examples: Examples
+    rows: bool = False
+    """Say which row an example is, for a sampler that wants the loss of each."""
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -41,7 +45,7 @@ class ExampleDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, item: int) -> dict[str, Any]:
         said, corpus = self.examples.rationales[item], self.examples.corpus
         n = said.index
-        return {
+        return ({"row": torch.tensor(int(item))} if self.rows else {}) | {
             "judged": said.judged, "measured": said.measured, "answer": said.answer,
             "overview": to_tensor(np.asarray(corpus.rgb[n])),
             "masks": torch.from_numpy(np.array(corpus.masks[n])),
@@ -83,12 +87,17 @@ def train(start: Start, examples: Examples, settings: Sft, out: Path,
         start.model.backbone.gradient_checkpointing_enable(
             gradient_checkpointing_kwargs={"use_reentrant": False}
         )
-    trainer = Trainer(
-        model=step, args=arguments(settings.training, settings.seed, out),
-        train_dataset=ExampleDataset(examples), data_collator=Collator(start.text),
-        callbacks=list(callbacks),
-    )  # fmt: skip
-    trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    index = np.array([said.index for said in examples.rationales])
+    sampler = draws.sampler(settings.sampler, examples.corpus, index, settings.seed)
+    common: dict[str, Any] = {
+        "model": step, "args": arguments(settings.training, settings.seed, out),
+        "train_dataset": ExampleDataset(examples, isinstance(sampler, DifficultySampler)),
+        "data_collator": Collator(start.text), "callbacks": list(callbacks),
+    }  # fmt: skip
+    if sampler is None:
+        Trainer(**common).train(resume_from_checkpoint=last_checkpoint(out))
+    else:
+        SamplingTrainer(sampler, **common).run(last_checkpoint(out))
     start.model.train(False)
 
 
