@@ -42,7 +42,7 @@ FAMILY = Family(
     shallow_layers=lambda config: two_shallow(config.vision_config.num_hidden_layers),
     see=see_patches_only,
     placeholder="<image>",
-    projector="model.multi_modal_projector",
+    projectors=("model.multi_modal_projector",),
     picture=lambda tokenizer, tokens: f"{tokens}{tokenizer.bos_token}",
     chat_template=(
         "{% for message in messages %}{% for part in message['content'] %}"

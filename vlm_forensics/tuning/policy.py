@@ -40,7 +40,7 @@ class Reader(nn.Module):
         out = backbone.model(
             inputs_embeds=model.embed(input_ids, found), attention_mask=attention_mask,
             use_cache=False,
-            **model.family.language_inputs(model.config.backbone_config, input_ids),
+            **model.beside(input_ids, found),
         )  # fmt: skip
         return BaseModelOutput(last_hidden_state=out.last_hidden_state)
 
@@ -102,7 +102,7 @@ class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
         new = model.family.generate(
             model.backbone, inputs_embeds=model.embed(input_ids, found),
             attention_mask=attention_mask, generation_config=generation_config,
-            **model.family.language_inputs(model.config.backbone_config, input_ids),
+            **model.beside(input_ids, found),
         )  # fmt: skip
         return torch.cat([input_ids, new], 1)
 

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from vlm_forensics.adapters import plain_name
+from vlm_forensics.adapters import plain_name, projectors
 from vlm_forensics.fitting.language_stage import Collator, StepModel
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.tuning.examples import FOR_TEXT, Examples
@@ -69,7 +69,7 @@ def adapt(start: Start, settings: Sft) -> None:
         target_modules=model.family.lora_targets,
         trainable_token_indices=start.text.tokenizer.convert_tokens_to_ids(list(OWN_TOKENS)),
     ))  # fmt: skip
-    trained = (*PARTS, f"backbone.{model.family.projector}.")
+    trained = (*PARTS, *projectors(model.config))
     for name, parameter in model.named_parameters():
         if plain_name(name).startswith(trained):
             parameter.requires_grad_(True)
