@@ -35,6 +35,7 @@ def test_values_are_changed_by_dotted_keys() -> None:
         ("rewards={format: 0}", "the weight of format must be above 0", ""),
         ("losses={laguage: 1}", "no loss 'laguage', did you mean language?", ""),
         ("training.steps=0", "training.steps", "validate"),
+        ("method=whole", "method: Input should be 'lora' or 'full'", "validate"),
         ("training.steps=many", "training.steps", "validate"),
         ("model.name=x", "holds no further keys", ""),
         ("steps", "is no key=value", "training.steps=20"),
@@ -46,6 +47,15 @@ def test_a_typo_is_named(change: str, message: str, hint: str) -> None:
     assert refused.value.code == "bad_config"
     assert message in refused.value.message
     assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize("recipe", ["laptop-sft", "laptop-grpo"])
+def test_four_bit_weights_are_not_trained_themselves(recipe: str) -> None:
+    assert settings.read(recipe, ["method=full"]).method == "full"
+    with pytest.raises(InputError) as refused:
+        settings.read(recipe, ["method=full", "lora.four_bit=true"])
+    assert refused.value.code == "bad_config"
+    assert "take no gradient step" in refused.value.message
 
 
 def test_an_unknown_recipe_is_named(tmp_path: Path) -> None:

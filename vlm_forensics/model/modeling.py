@@ -100,6 +100,20 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         embeddings: nn.Module = self.backbone.get_input_embeddings()
         return embeddings
 
+    def language_parts(self) -> tuple[nn.Module, ...]:
+        """The language model and its two tables of tokens, which may be one."""
+        backbone = self.backbone
+        return (
+            backbone.get_decoder(),
+            backbone.get_input_embeddings(),
+            backbone.get_output_embeddings(),
+        )
+
+    def language_to(self, dtype: torch.dtype) -> None:
+        """Puts the weights of the language model in this number format."""
+        for part in self.language_parts():
+            part.to(dtype)
+
     def pixels(self, overview: Tensor) -> Tensor:
         """Input of the vision tower, from overviews `[B, 3, h, w]` in 0..255."""
         config = self.config

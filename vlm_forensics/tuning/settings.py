@@ -5,10 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from vlm_forensics.assets import asset
 from vlm_forensics.errors import InputError
@@ -38,7 +46,7 @@ class Data(_Strict):
 
 
 class Lora(_Strict):
-    """Low-rank adapters on the language model."""
+    """Low-rank adapters on the language model; not read where `method` is full."""
 
     rank: int = Field(default=16, ge=1, le=512)
     dropout: float = Field(default=0.05, ge=0, lt=1)
@@ -72,6 +80,9 @@ class Detection(_Strict):
 class _Run(_Strict):
     model: str = "vlmf-mini"
     """The built-in model, a folder of ours, or hub id or folder of a supported family."""
+    method: Literal["lora", "full"] = "lora"
+    """A LoRA on the language model, or all of its weights."""
+    lora: Lora = Lora()
     data: Data
     seed: int = Field(default=0, ge=0)
     training: Steps
@@ -84,6 +95,14 @@ class _Run(_Strict):
         min_length=1,
     )
     """Weights by name; SFT only reports them."""
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        if self.method == "full" and self.lora.four_bit:
+            raise ValueError("lora.four_bit and method=full exclude each other: weights rounded to "
+                             "16 values take no gradient step; QLoRA trains a LoRA beside them"
+                             )  # fmt: skip
+        return self
 
     @field_validator("rewards")
     @classmethod
@@ -101,7 +120,6 @@ class Sft(_Run):
 
     stage: Literal["sft"]
     detection: Detection = Detection()
-    lora: Lora = Lora()
     losses: dict[str, float] = Field(default={"language": 1.0, "text_class": 0.5, "mask": 1.0})
 
     @field_validator("losses")
