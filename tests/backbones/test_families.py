@@ -66,6 +66,25 @@ def test_the_text_reads_the_picture(model: VlmForensicsModel) -> None:
     assert not torch.allclose(plain[:, -1], other[:, -1], atol=1e-7)
 
 
+def test_paligemma_reads_the_question_both_ways_and_the_answer_forwards() -> None:
+    model = model_of("paligemma").eval()
+    batch = inputs_of(model)
+    ids, cls = batch["input_ids"], model.config.cls_token_id
+    end = int((ids[0] == cls).int().argmax())
+    ids = torch.cat([ids[:, :end], torch.full((2, 3), 9), ids[:, end:]], 1)  # a longer question
+
+    def hidden(place: int) -> torch.Tensor:
+        found = model.detect(batch["pixel_values"], batch["overview"])
+        changed = ids.clone()
+        changed[:, place] = 11
+        return model.hidden_states(changed, found)[:, end]  # at the question's first word
+
+    with torch.inference_mode():
+        asked, answered, plain = hidden(end + 2), hidden(end + 4), hidden(end + 5)
+    assert not torch.allclose(asked, plain, atol=1e-5)
+    assert torch.allclose(answered, plain, atol=1e-6)
+
+
 def test_seg_prompts_the_mask(model: VlmForensicsModel) -> None:
     torch.nn.init.normal_(model.mask_decoder.from_text.weight, std=0.5)
     batch = inputs_of(model)

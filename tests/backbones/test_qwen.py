@@ -34,7 +34,8 @@ def test_patches_come_in_raster_order(name: str) -> None:
 def test_positions_are_those_of_transformers(name: str) -> None:
     model = model_of(name)
     ids = inputs_of(model)["input_ids"]
-    ours = model.family.language_inputs(model.config.backbone_config, ids)["position_ids"]
+    found = model.detect(*(inputs_of(model)[name] for name in ("pixel_values", "overview")))
+    ours = model.beside(ids, found)["position_ids"]
     language: Any = model.backbone.model
     theirs, _ = language.get_rope_index(
         ids, image_grid_thw=GRID, mm_token_type_ids=(ids == IMAGE).int()

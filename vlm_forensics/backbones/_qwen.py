@@ -77,7 +77,7 @@ def _raster(state: Tensor, order: Tensor | None, merge: int, side: int) -> Tenso
     return blocks.transpose(2, 3).reshape(-1, side * side, state.shape[-1])
 
 
-def positions(config: Any, input_ids: Tensor) -> dict[str, Tensor]:
+def positions(config: Any, input_ids: Tensor, _question: Tensor) -> dict[str, Tensor]:
     """Positions `[3, B, L]` in time, row and column of prompts with at most one square picture."""
     image = input_ids == config.image_token_id
     count = image.sum(1, keepdim=True)

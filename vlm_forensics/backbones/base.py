@@ -50,8 +50,9 @@ class Family:
     """Side in pixels of the square picture that the tower is given."""
     patches: Callable[[Any, Tensor], Tensor] = lambda _config, square: square
     """`pixel_values` of normalised square pictures `[B, 3, s, s]`, from the configuration."""
-    language_inputs: Callable[[Any, Tensor], dict[str, Tensor]] = lambda _config, _ids: {}
-    """What the language model needs beside embeddings, from configuration and token ids."""
+    language_inputs: Callable[[Any, Tensor, Tensor], dict[str, Tensor]] = lambda *_: {}
+    """What the language model needs beside embeddings, from configuration, token ids `[B, L]` and
+    where in them the user's question stands, `[B, L]` bool, the picture included."""
     pictures: Callable[[Tensor, tuple[Tensor, ...]], dict[str, Any]] | None = None
     """For classes that embeddings alone do not show the whole picture: what has them put image
     tokens and the `deeper` features of `Seen` in place themselves."""

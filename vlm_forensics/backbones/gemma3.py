@@ -22,7 +22,7 @@ def _processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
     return Gemma3Processor(image_processor, tokenizer, image_seq_length=config.mm_tokens_per_image)
 
 
-def _types(config: Any, input_ids: Tensor) -> dict[str, Tensor]:
+def _types(config: Any, input_ids: Tensor, _question: Tensor) -> dict[str, Tensor]:
     return {"token_type_ids": (input_ids == config.image_token_id).long()}
 
 

@@ -27,10 +27,9 @@ def _processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
     return build(image_processor, tokenizer)
 
 
-def _types(config: Any, input_ids: Tensor) -> dict[str, Tensor]:
-    # The image alone is prefix: where the question ends is not known here, and training and
-    # generation must read it the same way.
-    return {"token_type_ids": (input_ids != config.image_token_id).long()}
+def _types(config: Any, input_ids: Tensor, question: Tensor) -> dict[str, Tensor]:
+    prefix = question | (input_ids == config.image_token_id)
+    return {"token_type_ids": (~prefix).long()}
 
 
 FAMILY = Family(

@@ -110,9 +110,13 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         )
 
     def language_to(self, dtype: torch.dtype) -> None:
-        """Puts the weights of the language model in this number format."""
+        """Puts the weights of the language model in this number format.
+
+        Its buffers keep theirs: rotary frequencies, rounded, would turn later tokens too far.
+        """
         for part in self.language_parts():
-            part.to(dtype)
+            for weight in part.parameters():
+                weight.data = weight.data.to(dtype)
 
     def pixels(self, overview: Tensor) -> Tensor:
         """Input of the vision tower, from overviews `[B, 3, h, w]` in 0..255."""
@@ -153,7 +157,9 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     def beside(self, input_ids: Tensor, found: Detection) -> dict[str, Any]:
         """What the backbone takes with the embeddings of these tokens."""
         family = self.family
-        more = family.language_inputs(self.config.backbone_config, input_ids)
+        end = (input_ids == self.config.cls_token_id).int()  # the last token of a question
+        question = (end.cumsum(1) - end == 0) & end.any(1, keepdim=True)
+        more = family.language_inputs(self.config.backbone_config, input_ids, question)
         pictures = family.pictures(found.image_tokens, found.deeper) if family.pictures else {}
         return more | pictures
 
