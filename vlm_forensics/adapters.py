@@ -29,10 +29,16 @@ _CONFIG = "adapter_config.json"
 
 
 def trained_parts(config: VlmForensicsConfig) -> tuple[str, ...]:
-    """Names of what `TRAINED` holds, all of it: our parts and the family's projector."""
+    """Names of what `TRAINED` holds, all of it: our parts and the family's projectors."""
+    return (*OWN_PARTS, *projectors(config))
+
+
+def projectors(config: VlmForensicsConfig) -> tuple[str, ...]:
+    """How names of the tensors between tower and language model begin in the assembled model."""
     from vlm_forensics import backbones
 
-    return (*OWN_PARTS, f"backbone.{backbones.for_config(config.backbone_config).projector}.")
+    family = backbones.for_config(config.backbone_config)
+    return tuple(f"backbone.{name}." for name in family.projectors)
 
 
 def plain_name(name: str) -> str:

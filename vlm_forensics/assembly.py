@@ -289,8 +289,7 @@ def _built(trained: Path, *, offline: bool) -> tuple[VlmForensicsModel, Any]:
         base = _base(name, config, offline=offline)
         tokenizer = AutoTokenizer.from_pretrained(trained)
     model = adapters.rebuild(trained, base)
-    model.backbone.get_decoder().to(torch.bfloat16)
-    model.backbone.get_output_embeddings().to(torch.bfloat16)
+    model.language_to(torch.bfloat16)
     model.train(False)
     return model, tokenizer
 

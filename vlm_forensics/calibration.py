@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vlm_forensics.report import Notice
-from vlm_forensics.taxonomy import STRENGTH_CUTS, Label, Operation, Strength, Verdict
+from vlm_forensics.taxonomy import STRENGTH_CUTS, Forged, Label, Operation, Strength, Verdict
 
 CLASSES: tuple[Label, ...] = (Label.REAL, Label.SYNTHETIC, Label.TAMPERED)
 """Order of the class axis of every logit and probability array."""
@@ -53,7 +53,7 @@ class Signal(BaseModel):
     weight: float = Field(allow_inf_nan=False)
     center: float = Field(allow_inf_nan=False)
     scale: float = Field(gt=0, allow_inf_nan=False)
-    toward: Literal[Label.SYNTHETIC, Label.TAMPERED] = Label.TAMPERED
+    toward: Forged = Label.TAMPERED
     """The class for which it speaks."""
 
 
@@ -272,7 +272,7 @@ def strength(probability: float) -> Strength:
 
 
 def fit_signals(
-    logits: ArrayLike, signals: Mapping[str, ArrayLike], toward: Mapping[str, Label],
+    logits: ArrayLike, signals: Mapping[str, ArrayLike], toward: Mapping[str, Forged],
     labels: Sequence[int] | NDArray[np.integer],
 ) -> dict[str, Signal]:  # fmt: skip
     """Weights with which the signals, on top of the logits, best tell the classes apart.

@@ -197,8 +197,7 @@ def _whole(folder: Path) -> VlmForensicsModel:
     model, info = load(folder, dtype=torch.float32, output_loading_info=True)
     _complete(info["missing_keys"])
     if bfloat16_pays():
-        model.backbone.get_decoder().to(torch.bfloat16)
-        model.backbone.get_output_embeddings().to(torch.bfloat16)
+        model.language_to(torch.bfloat16)
     return model
 
 

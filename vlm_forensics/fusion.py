@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vlm_forensics.features.base import FloatMap, Measurement
 from vlm_forensics.features.clues import CONTRASTS, Clue
 from vlm_forensics.model.vocabulary import OPERATIONS
-from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Label, Operation
+from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Forged, Label, Operation
 
 PEAK = "peak"
 _NAMED = tuple(op for op in OPERATIONS if op is not Operation.FULL_GENERATION)
@@ -35,7 +35,7 @@ _SURE = 1e-3
 """Shares of operations likewise."""
 
 
-def toward(signal: str) -> Label:
+def toward(signal: str) -> Forged:
     """The class for which the signal speaks: synthetic for operations on the whole picture."""
     operation = signal.removeprefix(_HEAD)
     whole = signal != operation and (

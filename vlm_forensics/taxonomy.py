@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 
 class Label(StrEnum):
@@ -11,6 +12,10 @@ class Label(StrEnum):
     REAL = "real"
     SYNTHETIC = "synthetic"
     TAMPERED = "tampered"
+
+
+Forged = Literal[Label.SYNTHETIC, Label.TAMPERED]
+"""The labels that accuse."""
 
 
 class Verdict(StrEnum):

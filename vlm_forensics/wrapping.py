@@ -49,6 +49,7 @@ def wrap(
         table: Any = backbone.get_input_embeddings()
         if len(tokenizer) > table.num_embeddings:
             backbone.resize_token_embeddings(len(tokenizer))
+        _tell_apart(backbone, tokenizer)
         model = VlmForensicsModel(_config(backbone, tokenizer, name, safe), backbone)
     return model, tokenizer
 
@@ -84,6 +85,25 @@ def _tokenizer(tokenizer: Any) -> Any:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _tell_apart(backbone: Any, tokenizer: Any) -> None:
+    """New rows for our tokens where the table's padding gave them rows that are alike.
+
+    Classes that put image tokens in place themselves find the places by the image token's row.
+    """
+    import torch
+
+    from vlm_forensics.collate import OWN_TOKENS
+
+    own = tokenizer.convert_tokens_to_ids(list(OWN_TOKENS))
+    for table in (backbone.get_input_embeddings(), backbone.get_output_embeddings()):
+        rows = table.weight.detach()
+        known = rows[[backbone.config.image_token_id, *own]]
+        if len(known.unique(dim=0)) < len(known):
+            draw = torch.Generator().manual_seed(0)  # the same when a LoRA is put on them later
+            noise = torch.randn(len(own), rows.shape[1], generator=draw).to(rows)
+            rows[own] = rows.mean(0) + noise * rows.std()
 
 
 def _dtype() -> Any:

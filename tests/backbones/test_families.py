@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_families import BUILDERS, TEXT, image_tokens, inputs_of, model_of, processor_of
-from tiny_models import IMAGE, targets_of
+from tiny_models import targets_of
 
 from vlm_forensics import backbones
 from vlm_forensics.errors import ModelError
@@ -64,6 +64,25 @@ def test_the_text_reads_the_picture(model: VlmForensicsModel) -> None:
         plain = model(**batch).logits
         other = model(**batch | {"pixel_values": batch["pixel_values"].flip(0)}).logits
     assert not torch.allclose(plain[:, -1], other[:, -1], atol=1e-7)
+
+
+def test_paligemma_reads_the_question_both_ways_and_the_answer_forwards() -> None:
+    model = model_of("paligemma").eval()
+    batch = inputs_of(model)
+    ids, cls = batch["input_ids"], model.config.cls_token_id
+    end = int((ids[0] == cls).int().argmax())
+    ids = torch.cat([ids[:, :end], torch.full((2, 3), 9), ids[:, end:]], 1)  # a longer question
+
+    def hidden(place: int) -> torch.Tensor:
+        found = model.detect(batch["pixel_values"], batch["overview"])
+        changed = ids.clone()
+        changed[:, place] = 11
+        return model.hidden_states(changed, found)[:, end]  # at the question's first word
+
+    with torch.inference_mode():
+        asked, answered, plain = hidden(end + 2), hidden(end + 4), hidden(end + 5)
+    assert not torch.allclose(asked, plain, atol=1e-5)
+    assert torch.allclose(answered, plain, atol=1e-6)
 
 
 def test_seg_prompts_the_mask(model: VlmForensicsModel) -> None:
@@ -153,26 +172,3 @@ def test_the_processor_works_without_torchvision(model: VlmForensicsModel) -> No
     with torch.inference_mode():
         seen = model.family.see(model.backbone, pixels if pixels.ndim > 2 else pixels[None])
     assert seen.tokens.reshape(1, -1, TEXT).shape[1] == model.family.image_tokens(config)
-
-
-def test_patches_of_qwen_come_in_raster_order() -> None:
-    model = model_of("qwen2_5_vl")
-    pixels = torch.randn(2, 64, 2 * 3 * 14**2)
-    states = model.family.see(model.backbone, pixels).states[0][:, 1:]
-    visual: Any = model.backbone.model.visual
-    patches = visual.patch_embed(pixels.flatten(0, 1)).reshape(2, 4, 4, 2, 2, -1)
-    for row, column in ((0, 0), (0, 7), (3, 4), (6, 1)):
-        wanted = patches[:, row // 2, column // 2, row % 2, column % 2]
-        assert torch.allclose(states[:, row * 8 + column], wanted, atol=1e-5)
-
-
-def test_positions_of_qwen_are_those_of_transformers() -> None:
-    model = model_of("qwen2_5_vl")
-    ids = inputs_of(model)["input_ids"]
-    ours = model.family.language_inputs(model.config.backbone_config, ids)["position_ids"]
-    grid = torch.tensor([[1, 8, 8]] * 2)
-    language: Any = model.backbone.model
-    theirs, _ = language.get_rope_index(
-        ids, image_grid_thw=grid, mm_token_type_ids=(ids == IMAGE).int()
-    )
-    assert torch.equal(ours, theirs)

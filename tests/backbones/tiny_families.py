@@ -52,6 +52,14 @@ def _qwen2_5() -> PreTrainedConfig:
                  text={"rope_parameters": _MROPE})  # fmt: skip
 
 
+def _qwen3() -> PreTrainedConfig:
+    # Both layers of the tower feed a layer of the language model.
+    tower = _QWEN_TOWER | {"num_position_embeddings": 16, "deepstack_visual_indexes": [0, 1]}
+    return _made("qwen3_vl", tower, "qwen3_vl_text", image_token_id=IMAGE, video_token_id=2,
+                 vision_start_token_id=3, vision_end_token_id=4,
+                 text={"rope_parameters": _MROPE | {"mrope_interleaved": True}})  # fmt: skip
+
+
 BUILDERS: dict[str, Callable[[], PreTrainedConfig]] = {
     "llava": lambda: _made("llava", {"model_type": "clip_vision_model", **_TOWER}, "llama",
                            image_token_id=IMAGE, image_seq_length=16),
@@ -66,6 +74,7 @@ BUILDERS: dict[str, Callable[[], PreTrainedConfig]] = {
                                              "projection_dim": TEXT},
                                "gemma", image_token_index=IMAGE, projection_dim=TEXT),
     "qwen2_5_vl": _qwen2_5,
+    "qwen3_vl": _qwen3,
 }  # fmt: skip
 BLOCKS = 8
 """Patches along a side of the picture given to the Qwen towers."""
@@ -112,11 +121,14 @@ _PICTURES: dict[str, Callable[[], Any]] = {
     "gemma3": lambda: Gemma3ImageProcessorPil(size=_SQUARE),
     "paligemma": lambda: SiglipImageProcessorPil(size=_SQUARE),
     "qwen2_5_vl": Qwen2VLImageProcessorPil,
+    "qwen3_vl": Qwen2VLImageProcessorPil,
 }
+_QWEN_TOKENS = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
 _TOKENS = {
     "internvl": ["<IMG_CONTEXT>", "<img>", "</img>"],
     "gemma3": ["<start_of_image>", "<end_of_image>", "<image_soft_token>"],
-    "qwen2_5_vl": ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"],
+    "qwen2_5_vl": _QWEN_TOKENS,
+    "qwen3_vl": _QWEN_TOKENS,
 }
 
 

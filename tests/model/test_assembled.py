@@ -204,3 +204,17 @@ def test_the_configuration_comes_back(model: VlmForensicsModel, tmp_path: Path) 
     assert tuple(again.shallow_layers) == tuple(model.config.shallow_layers)
     assert (again.evidence_token_id, again.cls_token_id, again.seg_token_id) == (EVIDENCE, CLS, SEG)
     assert again.get_text_config().hidden_size == again.text_hidden_size == 48
+
+
+def test_the_language_model_in_bfloat16_keeps_its_rotary_frequencies() -> None:
+    model = model_of()
+    tower = model.backbone.model.vision_tower
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    model.language_to(torch.bfloat16)
+    assert {p.dtype for p in model.backbone.get_decoder().parameters()} == {torch.bfloat16}
+    assert model.backbone.get_output_embeddings().weight.dtype == torch.bfloat16
+    assert {p.dtype for p in (*tower.parameters(), *model.adapter.parameters())} == {torch.float32}
+    assert any("inv_freq" in name for name in before)
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+    head, table = model.backbone.get_output_embeddings(), model.get_input_embeddings()
+    assert head.weight is table.weight, "tied tables stay one"

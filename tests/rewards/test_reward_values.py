@@ -71,6 +71,9 @@ def test_mask_is_scored_end_to_end() -> None:
 def test_a_mask_on_a_real_picture_costs() -> None:
     assert value("mask", REAL, label="real") == 1
     assert value("mask", COPIED, label="real", predicted_mask=mask()) == 0
+    assert value("mask", COPIED, label="real", predicted_mask=np.zeros((100, 100), bool)) == 0
+    for accused in ("tampered", "synthetic"):
+        assert value("mask", f"<answer>{accused}</answer>", label="real") == 0, "unmarked, yet said"
     assert value("mask", "junk", label="real") == 0
     assert value("mask", REAL, label="synthetic") is None
 

@@ -45,6 +45,7 @@ def test_values_are_changed_by_dotted_keys() -> None:
         ("augment.transforms=[flip]", "as in {flip: {}}", ""),
         ("detection.augment.transforms={clockmix: {}}", "clockmix.sources", ""),
         ("training.steps=0", "training.steps", "validate"),
+        ("method=whole", "method: Input should be 'lora' or 'full'", "validate"),
         ("training.steps=many", "training.steps", "validate"),
         ("model.name=x", "holds no further keys", ""),
         ("steps", "is no key=value", "training.steps=20"),
@@ -73,6 +74,15 @@ def test_transforms_and_samplers_are_written_whole() -> None:
     with pytest.raises(InputError) as refused:
         settings.read("laptop-grpo", ["augment.transforms={flip: {}}"])
     assert "another stage" in refused.value.hint
+
+
+@pytest.mark.parametrize("recipe", ["laptop-sft", "laptop-grpo"])
+def test_four_bit_weights_are_not_trained_themselves(recipe: str) -> None:
+    assert settings.read(recipe, ["method=full"]).method == "full"
+    with pytest.raises(InputError) as refused:
+        settings.read(recipe, ["method=full", "lora.four_bit=true"])
+    assert refused.value.code == "bad_config"
+    assert "take no gradient step" in refused.value.message
 
 
 def test_an_unknown_recipe_is_named(tmp_path: Path) -> None:

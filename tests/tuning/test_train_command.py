@@ -54,4 +54,11 @@ def test_an_estimate_reads_no_weights(tiny_folder: Path, tmp_path: Path) -> None
     kept = json.loads(output("estimate", "laptop-sft", f"model={tmp_path}", copies, "--json"))
     assert (found["views"], kept["views"]) == ([0, 1], [0, 4])
     assert "4 views" in output("estimate", "laptop-sft", f"model={tmp_path}", copies)
+    whole, near, far = (
+        json.loads(output("estimate", recipe, f"model={tmp_path}", "method=full", *more, "--json"))
+        for recipe, *more in (["laptop-sft"], ["laptop-grpo", "kl=0.1"], ["laptop-grpo", "kl=0"])
+    )
+    assert whole["parameters"] > whole["trained"] > found["trained"]
+    assert whole["memory"] > found["memory"]
+    assert near["memory"] - far["memory"] == pytest.approx(4 * near["trained"] / 2**30)
     assert "min" in output("estimate", "laptop-sft", f"model={tmp_path}")

@@ -80,7 +80,7 @@ def test_sft_saves_what_rebuilds_the_model(
     sft.train(start, examples, wanted, tmp_path / "run")
     after = start.model.state_dict()
     moved = {name for name in after if not torch.equal(before[name], after[name])}
-    for part in ("lora_B", start.model.family.projector, "adapter.queries", "text_class_head",
+    for part in ("lora_B", *start.model.family.projectors, "adapter.queries", "text_class_head",
                  "mask_decoder.from_text", "trainable_tokens_delta"):  # fmt: skip
         assert any(part in name for name in moved), part
     assert not [name for name in moved if "base_layer" in name or "adapter.stream" in name]
@@ -176,6 +176,26 @@ def test_a_plain_model_is_wrapped_and_takes_a_step(
     sft.train(start, examples, wanted, tmp_path / "run")
     after = model.state_dict()
     assert any("lora_B" in name and not torch.equal(before[name], after[name]) for name in after)
+
+
+def test_rows_that_padding_left_alike_are_told_apart(plain: Path) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    from vlm_forensics.collate import OWN_TOKENS
+    from vlm_forensics.wrapping import wrap
+
+    stock: Any = AutoModelForImageTextToText.from_pretrained(plain, dtype=torch.float32)
+    _, words = wrap(str(plain), offline=True)
+    alike = [stock.config.image_token_id, *words.convert_tokens_to_ids(list(OWN_TOKENS))]
+    stock.get_input_embeddings().weight.data[alike] = 0.01
+    stock.save_pretrained(plain)
+    first, second = (wrap(str(plain), offline=True)[0] for _ in range(2))
+    rows = [model.get_input_embeddings().weight for model in (first, second)]
+    assert len(rows[0][alike].unique(dim=0)) == len(alike)
+    assert torch.equal(rows[0], rows[1])
+    ids = torch.tensor([TextInputs.of(words, first.config).prompt_ids("real 90%", "nothing")])
+    seen = first.detect(first.pixels(torch.zeros(1, 3, 64, 64)), torch.zeros(1, 3, 64, 64))
+    assert first.hidden_states(ids, seen).isfinite().all()
 
 
 def test_what_cannot_be_wrapped_is_named(tmp_path: Path) -> None:

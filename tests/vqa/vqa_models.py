@@ -9,7 +9,7 @@ from typing import Any
 STOCK = {
     "llava": "LlavaProcessor", "internvl": "InternVLProcessor", "idefics3": "Idefics3Processor",
     "gemma3": "Gemma3Processor", "paligemma": "PaliGemmaProcessor",
-    "qwen2_5_vl": "Qwen2_5_VLProcessor",
+    "qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen3_vl": "Qwen3VLProcessor",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ _without_video: Any = ProcessorMixin.__init__
 
 
 class Qwen(Qwen2_5_VLProcessor):
-    """Pictures of Qwen2.5-VL, made square first: the detection adapter reads a square grid."""
+    """Pictures of both Qwens, made square first: the detection adapter reads a square grid."""
 
     def __init__(
         self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None,

@@ -7,10 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vlm_forensics.backbones.base import Seen, stacked, summarised
+from vlm_forensics.backbones.base import Seen, chat_template, stacked, summarised
 
 SIDE = 448
 """Pixels of the square picture; these towers have no size of their own."""
+CHAT_TEMPLATE = chat_template(
+    "<|vision_start|><|image_pad|><|vision_end|>", "<|im_start|>", "<|im_end|>"
+)
+
+
+def processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
+    """Without the video part; pictures are prepared alike in both."""
+    from vlm_forensics.backbones._image_only import Qwen
+
+    image_processor.patch_size = config.vision_config.patch_size
+    return Qwen(image_processor, tokenizer)
 
 
 def image_tokens(config: Any) -> int:
@@ -53,7 +64,8 @@ def see(backbone: Any, pixel_values: Tensor, order: Tensor | None = None) -> See
     )  # fmt: skip
     merge, side = backbone.config.vision_config.spatial_merge_size, int(grid[0, 1])
     states = (_raster(state, order, merge, side) for state in seen.hidden_states)
-    return Seen(stacked(seen.pooler_output), tuple(map(summarised, states)))
+    deeper = map(stacked, getattr(seen, "deepstack_features", ()))
+    return Seen(stacked(seen.pooler_output), tuple(map(summarised, states)), tuple(deeper))
 
 
 def _raster(state: Tensor, order: Tensor | None, merge: int, side: int) -> Tensor:
@@ -65,7 +77,7 @@ def _raster(state: Tensor, order: Tensor | None, merge: int, side: int) -> Tenso
     return blocks.transpose(2, 3).reshape(-1, side * side, state.shape[-1])
 
 
-def positions(config: Any, input_ids: Tensor) -> dict[str, Tensor]:
+def positions(config: Any, input_ids: Tensor, _question: Tensor) -> dict[str, Tensor]:
     """Positions `[3, B, L]` in time, row and column of prompts with at most one square picture."""
     image = input_ids == config.image_token_id
     count = image.sum(1, keepdim=True)

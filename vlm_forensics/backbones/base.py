@@ -17,6 +17,7 @@ class Seen(NamedTuple):
 
     tokens: Tensor  # [B, T, text_hidden] image tokens of the language model
     states: tuple[Tensor, ...]  # each [B, 1 + P, vision_hidden]: a summary, then a square grid
+    deeper: tuple[Tensor, ...] = ()  # each [B, T, text_hidden], added after the first text layers
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,20 @@ class Family:
     """Used where the tokenizer brings none that shows pictures."""
     placeholder: str
     """What the chat template writes for a picture, replaced by what `picture` gives."""
-    projector: str
-    """Name of the module between tower and language model, below the backbone."""
+    projectors: tuple[str, ...]
+    """Names of the modules between tower and language model, below the backbone."""
     picture: Callable[[Any, str], str] = lambda _tokenizer, tokens: tokens
     """The image tokens as text, framed as the family was trained; from the tokenizer and them."""
     vision_size: Callable[[Any], int] = lambda config: square_side(config.vision_config.image_size)
     """Side in pixels of the square picture that the tower is given."""
     patches: Callable[[Any, Tensor], Tensor] = lambda _config, square: square
     """`pixel_values` of normalised square pictures `[B, 3, s, s]`, from the configuration."""
-    language_inputs: Callable[[Any, Tensor], dict[str, Tensor]] = lambda _config, _ids: {}
-    """What the language model needs beside embeddings, from configuration and token ids."""
+    language_inputs: Callable[[Any, Tensor, Tensor], dict[str, Tensor]] = lambda *_: {}
+    """What the language model needs beside embeddings, from configuration, token ids `[B, L]` and
+    where in them the user's question stands, `[B, L]` bool, the picture included."""
+    pictures: Callable[[Tensor, tuple[Tensor, ...]], dict[str, Any]] | None = None
+    """For classes that embeddings alone do not show the whole picture: what has them put image
+    tokens and the `deeper` features of `Seen` in place themselves."""
     generate: Callable[..., Tensor] = lambda backbone, **options: backbone.generate(**options)
     """Continues from embeddings; options are those of `generate`."""
 
@@ -92,8 +97,8 @@ def see_with_class_token(backbone: Any, pixel_values: Tensor) -> Seen:
 
 def see_patches_only(backbone: Any, pixel_values: Tensor) -> Seen:
     """Towers without a class token, as SigLIP: the mean of the patches stands in for it."""
-    tokens, states = see_with_class_token(backbone, pixel_values)
-    return Seen(tokens, tuple(map(summarised, states)))
+    seen = see_with_class_token(backbone, pixel_values)
+    return seen._replace(states=tuple(map(summarised, seen.states)))
 
 
 def generate_from_embeddings(backbone: Any, **options: Any) -> Tensor:

@@ -22,7 +22,7 @@ def _processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
     return Gemma3Processor(image_processor, tokenizer, image_seq_length=config.mm_tokens_per_image)
 
 
-def _types(config: Any, input_ids: Tensor) -> dict[str, Tensor]:
+def _types(config: Any, input_ids: Tensor, _question: Tensor) -> dict[str, Tensor]:
     return {"token_type_ids": (input_ids == config.image_token_id).long()}
 
 
@@ -35,7 +35,7 @@ FAMILY = Family(
     shallow_layers=lambda config: two_shallow(config.vision_config.num_hidden_layers),
     see=see_patches_only,
     placeholder="<start_of_image>",
-    projector="model.multi_modal_projector",
+    projectors=("model.multi_modal_projector",),
     picture=lambda _, tokens: f"\n\n<start_of_image>{tokens}<end_of_image>\n\n",
     chat_template=chat_template(
         "<start_of_image>", "<start_of_turn>", "<end_of_turn>", model="model"

@@ -42,7 +42,7 @@ FAMILY = Family(
     shallow_layers=lambda config: two_shallow(config.vision_config.num_hidden_layers),
     see=_see,
     placeholder="<image>",
-    projector="model.connector",
+    projectors=("model.connector",),
     picture=_picture,
     chat_template=(
         "<|im_start|>{% for message in messages %}User:{% for part in message['content'] %}"

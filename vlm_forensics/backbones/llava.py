@@ -35,7 +35,7 @@ FAMILY = Family(
     shallow_layers=lambda config: two_shallow(config.vision_config.num_hidden_layers),
     see=see_with_class_token,
     placeholder="<image>",
-    projector="model.multi_modal_projector",
+    projectors=("model.multi_modal_projector",),
     chat_template=(
         "{% for message in messages %}USER: {% for part in message['content'] %}"
         "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}"

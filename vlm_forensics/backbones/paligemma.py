@@ -27,10 +27,9 @@ def _processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
     return build(image_processor, tokenizer)
 
 
-def _types(config: Any, input_ids: Tensor) -> dict[str, Tensor]:
-    # The image alone is prefix: where the question ends is not known here, and training and
-    # generation must read it the same way.
-    return {"token_type_ids": (input_ids != config.image_token_id).long()}
+def _types(config: Any, input_ids: Tensor, question: Tensor) -> dict[str, Tensor]:
+    prefix = question | (input_ids == config.image_token_id)
+    return {"token_type_ids": (~prefix).long()}
 
 
 FAMILY = Family(
@@ -42,7 +41,7 @@ FAMILY = Family(
     shallow_layers=lambda config: two_shallow(config.vision_config.num_hidden_layers),
     see=see_patches_only,
     placeholder="<image>",
-    projector="model.multi_modal_projector",
+    projectors=("model.multi_modal_projector",),
     picture=lambda tokenizer, tokens: f"{tokens}{tokenizer.bos_token}",
     chat_template=(
         "{% for message in messages %}{% for part in message['content'] %}"

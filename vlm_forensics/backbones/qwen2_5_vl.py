@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 
 from vlm_forensics.backbones import _qwen
-from vlm_forensics.backbones.base import Family, Seen, chat_template, lora_on, two_shallow
-
-
-def _processor(image_processor: Any, tokenizer: Any, config: Any) -> Any:
-    from vlm_forensics.backbones._image_only import Qwen
-
-    image_processor.patch_size = config.vision_config.patch_size
-    return Qwen(image_processor, tokenizer)
+from vlm_forensics.backbones.base import Family, Seen, lora_on, two_shallow
 
 
 def _see(backbone: Any, pixel_values: Tensor) -> Seen:
@@ -34,16 +27,14 @@ FAMILY = Family(
     name="qwen2_5_vl",
     model_types=("qwen2_5_vl",),
     image_tokens=_qwen.image_tokens,
-    build_processor=_processor,
+    build_processor=_qwen.processor,
     lora_targets=lora_on("language_model"),
     shallow_layers=lambda config: two_shallow(config.vision_config.depth),
     see=_see,
     placeholder="<|image_pad|>",
-    projector="model.visual.merger",
+    projectors=("model.visual.merger",),
     vision_size=lambda _config: _qwen.SIDE,
     patches=_qwen.patches,
-    chat_template=chat_template(
-        "<|vision_start|><|image_pad|><|vision_end|>", "<|im_start|>", "<|im_end|>"
-    ),
+    chat_template=_qwen.CHAT_TEMPLATE,
     language_inputs=_qwen.positions,
 )

@@ -28,6 +28,7 @@ Examples:
   vlmf train copy laptop-sft my.yaml
   vlmf train validate my.yaml training.steps=50
   vlmf train estimate my.yaml
+  vlmf train estimate my.yaml method=full
   vlmf train sft --config my.yaml --out runs/sft
   vlmf train grpo --config laptop-grpo --out runs/grpo model=runs/sft/model
   vlmf explain photo.jpg --model runs/grpo/model
@@ -131,13 +132,15 @@ def estimate(
     """Say what a run will need: parameters, memory, time. No weights are read."""
     from vlm_forensics.tuning import estimate as estimating
 
-    found = estimating.estimate(_read(config, changes), offline=offline)
+    wanted = _read(config, changes)
+    found = estimating.estimate(wanted, offline=offline)
     if as_json:
         console.write(json.dumps(found._asdict()))
         return
     console.write(
-        f"parameters  {found.parameters / 1e6:,.0f} M, of which LoRA trains "
-        f"{found.trained / 1e6:.1f} M\n"
+        f"parameters  {found.parameters / 1e6:,.0f} M, of which "
+        f"{'LoRA' if wanted.method == 'lora' else 'full fine-tuning'} trains "
+        f"{found.trained / 1e6:,.1f} M\n"
         f"sequence    {found.tokens} tokens\n"
         f"memory      about {found.memory:.1f} GiB on one device\n"
         f"disk        about {sum(found.views) * estimating.VIEW / 1e6:.1f} MB a training picture, "

@@ -42,6 +42,7 @@ class Detection(NamedTuple):
     adapter: AdapterOutput
     image_tokens: Tensor  # [B, T, text_hidden]
     mask_logits: Tensor  # [B, h/4, w/4] under the default prompt
+    deeper: tuple[Tensor, ...] = ()  # each [B, T, text_hidden], for the first text layers
 
 
 @dataclass
@@ -101,6 +102,24 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         embeddings: nn.Module = self.backbone.get_input_embeddings()
         return embeddings
 
+    def language_parts(self) -> tuple[nn.Module, ...]:
+        """The language model and its two tables of tokens, which may be one."""
+        backbone = self.backbone
+        return (
+            backbone.get_decoder(),
+            backbone.get_input_embeddings(),
+            backbone.get_output_embeddings(),
+        )
+
+    def language_to(self, dtype: torch.dtype) -> None:
+        """Puts the weights of the language model in this number format.
+
+        Its buffers keep theirs: rotary frequencies, rounded, would turn later tokens too far.
+        """
+        for part in self.language_parts():
+            for weight in part.parameters():
+                weight.data = weight.data.to(dtype)
+
     def pixels(self, overview: Tensor) -> Tensor:
         """Input of the vision tower, from overviews `[B, 3, h, w]` in 0..255."""
         config = self.config
@@ -118,24 +137,33 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             overview: `[B, 3, h, w]` RGB in 0..255, h and w multiples of 16, the same picture.
             tiles: `[B, N, 3, s, s]` native-resolution tiles, RGB in 0..255.
         """
-        tokens, states = self.family.see(self.backbone, pixel_values)
+        tokens, states, deeper = self.family.see(self.backbone, pixel_values)
         shallow = [states[i].to(overview.dtype) for i in self.config.shallow_layers]
         found = self.adapter(shallow, overview, tiles)
-        return Detection(found, tokens, self.mask_decoder(found.grid, found.fine))
+        return Detection(found, tokens, self.mask_decoder(found.grid, found.fine), deeper)
 
     def embed(self, input_ids: Tensor, found: Detection) -> Tensor:
-        """Token embeddings `[B, L, text_hidden]` with image and evidence tokens in their places."""
+        """Token embeddings `[B, L, text_hidden]` with image and evidence tokens in their places.
+
+        A family with `pictures` finds the places of image tokens by their embedding, which stays.
+        """
         embeds = self.get_input_embeddings()(input_ids)
-        for token, features in (
-            (self.config.backbone_config.image_token_id, found.image_tokens),
-            (self.config.evidence_token_id, found.adapter.evidence),
-        ):
+        placed = {self.config.evidence_token_id: found.adapter.evidence}
+        if self.family.pictures is None:
+            placed[self.config.backbone_config.image_token_id] = found.image_tokens
+        for token, features in placed.items():
             place = (input_ids == token)[..., None].expand_as(embeds)
             embeds = embeds.masked_scatter(place, features.to(embeds.dtype))
         return torch.as_tensor(embeds)
 
-    def _beside(self, input_ids: Tensor) -> dict[str, Tensor]:
-        return self.family.language_inputs(self.config.backbone_config, input_ids)
+    def beside(self, input_ids: Tensor, found: Detection) -> dict[str, Any]:
+        """What the backbone takes with the embeddings of these tokens."""
+        family = self.family
+        end = (input_ids == self.config.cls_token_id).int()  # the last token of a question
+        question = (end.cumsum(1) - end == 0) & end.any(1, keepdim=True)
+        more = family.language_inputs(self.config.backbone_config, input_ids, question)
+        pictures = family.pictures(found.image_tokens, found.deeper) if family.pictures else {}
+        return more | pictures
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor | None = None,
@@ -154,7 +182,7 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         out = self.backbone(
             inputs_embeds=self.embed(input_ids, found), attention_mask=attention_mask,
             labels=None if labels is None else labels[:, -kept:], logits_to_keep=kept,
-            output_hidden_states=True, **self._beside(input_ids),
+            output_hidden_states=True, **self.beside(input_ids, found),
         )  # fmt: skip
         hidden = out.hidden_states[-1].to(overview.dtype)
         said = self.hidden_at(hidden, input_ids, self.config.cls_token_id)
@@ -196,7 +224,7 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         out = self.backbone(
             inputs_embeds=self.embed(input_ids, found), attention_mask=seen,
-            output_hidden_states=True, **self._beside(input_ids),
+            output_hidden_states=True, **self.beside(input_ids, found),
         )  # fmt: skip
         return torch.as_tensor(out.hidden_states[-1].float())
 
@@ -212,7 +240,8 @@ class VlmForensicsModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         )  # fmt: skip
         return self.family.generate(
             self.backbone, inputs_embeds=self.embed(input_ids, found),
-            attention_mask=attention_mask, generation_config=settings, **self._beside(input_ids),
+            attention_mask=attention_mask, generation_config=settings,
+            **self.beside(input_ids, found),
         )  # fmt: skip
 
 

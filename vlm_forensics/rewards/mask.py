@@ -18,8 +18,8 @@ class Mask(Reward):
     name: ClassVar[str] = "mask"
     formula: ClassVar[str] = (
         "Tampered: pixel IoU of the decoded mask with the true one, 0 for an answer without "
-        "[SEG]. Real: 1 if nothing is marked, else 0. Nothing on synthetic samples, where the "
-        "true mask is unknown, and where [SEG] was written and not decoded."
+        "[SEG]. Real: 1 if the answer says so and nothing is marked, else 0. Nothing on synthetic "
+        "samples, where the true mask is unknown, and where [SEG] was written and not decoded."
     )
 
     def __call__(self, said: Completion, facts: Facts) -> float | None:
@@ -27,9 +27,13 @@ class Mask(Reward):
         truth = _truth(facts)
         if truth is None:
             return None
-        marked = said.answer is not None and said.answer.segmented
-        if not marked:
-            return float(not truth.any() and said.answer is not None)
+        if said.answer is None:
+            return 0.0
+        # Who calls a real picture altered and leaves [SEG] out has not marked it rightly.
+        if facts.label is Label.REAL and said.answer.verdict is not Label.REAL:
+            return 0.0
+        if not said.answer.segmented:
+            return float(not truth.any())
         if facts.predicted_mask is None:
             return None
         return iou(_resized(facts.predicted_mask, truth.shape), truth)

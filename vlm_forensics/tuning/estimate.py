@@ -29,7 +29,7 @@ class Estimate(NamedTuple):
     parameters: int
     """Of the backbone."""
     trained: int
-    """Of LoRA."""
+    """Of LoRA, or of the whole language model."""
     tokens: int
     """Of one sequence."""
     memory: float
@@ -52,14 +52,15 @@ def estimate(settings: Sft | Grpo, *, offline: bool = False) -> Estimate:
     """
     backbone = _backbone(settings.model, offline=offline)
     text = backbone.get_text_config()
-    parameters, trained = _counts(backbone, settings.lora.rank)
+    full = settings.method == "full"
+    parameters, trained = _counts(backbone, None if full else settings.lora.rank)
     tokens = _picture(backbone) + _WORDS + (
         settings.max_tokens if isinstance(settings, Grpo) else _ANSWER
     )  # fmt: skip
     steps = settings.training
     sequences = steps.steps * steps.batch * steps.accumulate
     passes = 3.0 if isinstance(settings, Sft) else 5.0  # sampling, and the reference where kl > 0
-    weights = parameters * (0.6 if settings.lora.four_bit else 2 if _on_gpu() else 4)
+    weights = _weights(settings, parameters, trained)
     kept = 1 if steps.checkpointing else _ACTIVATION
     activations = steps.batch * tokens * text.hidden_size * text.num_hidden_layers * kept
     logits = steps.batch * tokens * text.vocab_size * 4
@@ -75,6 +76,14 @@ def _views(settings: Sft | Grpo) -> tuple[int, int]:
     return 0 if detects else views_each(settings.detection.augment), views_each(settings.augment)
 
 
+def _weights(settings: Sft | Grpo, parameters: int, trained: int) -> float:
+    """Bytes of the weights that stay as they are."""
+    if settings.method == "full":  # all of it in float32; GRPO measures from a copy of the start
+        copied = isinstance(settings, Grpo) and settings.kl > 0
+        return 4.0 * (parameters - trained + trained * copied)
+    return parameters * (0.6 if settings.lora.four_bit else 2 if _on_gpu() else 4)
+
+
 def _backbone(name: str, *, offline: bool) -> Any:
     from vlm_forensics.model.config import VlmForensicsConfig
     from vlm_forensics.wrapping import config_of
@@ -86,8 +95,11 @@ def _backbone(name: str, *, offline: bool) -> Any:
     return config_of(name, offline=offline)
 
 
-def _counts(backbone: Any, rank: int) -> tuple[int, int]:
-    """Parameters of the backbone, and of LoRA on it; nothing is allocated."""
+def _counts(backbone: Any, rank: int | None) -> tuple[int, int]:
+    """Parameters of the backbone, and of LoRA on it or, without a rank, of its language model.
+
+    Nothing is allocated.
+    """
     import re
 
     import torch
@@ -98,10 +110,14 @@ def _counts(backbone: Any, rank: int) -> tuple[int, int]:
     with torch.device("meta"):
         build: Any = AutoModelForImageTextToText.from_config
         model = build(backbone)
+    total = sum(p.numel() for p in model.parameters())
+    if rank is None:
+        parts = (model.get_decoder(), model.get_input_embeddings(), model.get_output_embeddings())
+        return total, sum(p.numel() for p in {p for part in parts for p in part.parameters()})
     adapted = re.compile(backbones.for_config(backbone).lora_targets)
     layers = [m for name, m in model.named_modules() if adapted.fullmatch(name)]
     sides = sum(layer.weight.shape[0] + layer.weight.shape[1] for layer in layers)
-    return sum(p.numel() for p in model.parameters()), rank * sides
+    return total, rank * sides
 
 
 def _picture(backbone: Any) -> int:

@@ -2,7 +2,7 @@
 
 Group advantages, clipping and the distance from the start are TRL's (Shao et al. 2024, arXiv
 2402.03300; DAPO, Yu et al. 2025, arXiv 2503.14476). A fresh LoRA is trained on the starting model,
-so that the model without it is the reference.
+so that the model without it is the reference; where all weights train, that is a frozen copy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from vlm_forensics.errors import PrerequisiteError
 from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.rewards.scoring import RewardFunction, trl_function
-from vlm_forensics.tuning import scorecard, sft, watching
+from vlm_forensics.tuning import full, scorecard, sft, watching
 from vlm_forensics.tuning.examples import Examples
 from vlm_forensics.tuning.policy import Policy, PolicyProcessor, overviews
 from vlm_forensics.tuning.settings import Grpo
@@ -31,7 +31,7 @@ _SEES_MASKS = frozenset({"mask", "consistency"})
 
 def train(start: Start, examples: Examples, settings: Grpo, out: Path,
           callbacks: Sequence[TrainerCallback] = ()) -> Any:  # fmt: skip
-    """Trains a LoRA on the policy in place, and gives the policy inside its `PeftModel`.
+    """Trains the policy in place; gives it, where a LoRA is trained inside its `PeftModel`.
 
     Goes on from the last checkpoint in `out`.
 
@@ -44,7 +44,12 @@ def train(start: Start, examples: Examples, settings: Grpo, out: Path,
     except ImportError as error:
         raise PrerequisiteError(error.name or "trl", "train") from error
     policy = Policy(start.model)
-    policy.requires_grad_(False)
+    whole = settings.method == "full"
+    if whole:
+        full.free(start.model)
+    else:
+        policy.requires_grad_(False)
+    distant = full.reference(policy) if whole and settings.kl else None
     names = list(settings.rewards)
     # Only the row goes through `datasets`: pictures stay as they are, masks need no schema.
     rows = Dataset.from_dict({"row": list(range(len(examples)))})
@@ -54,9 +59,11 @@ def train(start: Start, examples: Examples, settings: Grpo, out: Path,
         args=arguments(settings, out),
         train_dataset=rows.with_transform(lambda batch: _rows(start, examples, batch["row"])),
         processing_class=PolicyProcessor(start.text),
-        peft_config=_lora(start, settings),
+        peft_config=None if whole else sft.lora_config(start, settings.lora),
         callbacks=list(callbacks),
     )
+    if distant is not None:
+        _refer(trainer, distant, settings.kl)
     trainer.train(resume_from_checkpoint=watching.last_checkpoint(out))
     start.model.train(False)
     return trainer.accelerator.unwrap_model(trainer.model)
@@ -71,21 +78,21 @@ def arguments(settings: Grpo, out: Path) -> Any:
         more |= {"use_vllm": True, "vllm_mode": "colocate"}
     return sft.arguments(
         settings.training, settings.seed, out, GRPOConfig,
-        num_generations=settings.group, beta=settings.kl, loss_type=settings.loss,
+        num_generations=settings.group, loss_type=settings.loss,
+        beta=0.0 if settings.method == "full" else settings.kl,  # see `_refer`
         epsilon=settings.clip, temperature=settings.temperature,
         max_completion_length=settings.max_tokens, reward_weights=list(settings.rewards.values()),
         activation_checkpointing=settings.training.checkpointing, **more,
     )  # fmt: skip
 
 
-def _lora(start: Start, settings: Grpo) -> Any:
-    from peft import LoraConfig
+def _refer(trainer: Any, distant: Policy, kl: float) -> None:
+    """Gives the trainer its reference; by itself it loads one by a hub name that ours has not."""
+    from trl.trainer.utils import add_fused_lm_head
 
-    lora = settings.lora
-    return LoraConfig(
-        r=lora.rank, lora_alpha=2 * lora.rank, lora_dropout=lora.dropout,
-        target_modules=start.model.family.lora_targets,
-    )  # fmt: skip
+    add_fused_lm_head(distant, temperature=trainer.temperature)
+    trainer.ref_model = trainer.accelerator.prepare_model(distant, evaluation_mode=True)
+    trainer.beta = kl
 
 
 def _rows(start: Start, examples: Examples, rows: Sequence[int]) -> dict[str, list[Any]]:

@@ -6,15 +6,18 @@ the model makes everything else. The detector is frozen: rewards see texts, and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.model.config import VlmForensicsConfig
@@ -40,7 +43,7 @@ class Reader(nn.Module):
         out = backbone.model(
             inputs_embeds=model.embed(input_ids, found), attention_mask=attention_mask,
             use_cache=False,
-            **model.family.language_inputs(model.config.backbone_config, input_ids),
+            **model.beside(input_ids, found),
         )  # fmt: skip
         return BaseModelOutput(last_hidden_state=out.last_hidden_state)
 
@@ -91,6 +94,24 @@ class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
         hidden = self.reader(input_ids, attention_mask, pixel_values).last_hidden_state
         return CausalLMOutput(logits=self.get_output_embeddings()(hidden))
 
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | Path, state_dict: Mapping[str, Tensor] | None = None,
+        is_main_process: bool = True, **_: Any,
+    ) -> None:  # fmt: skip
+        """What is trained, as a checkpoint; the rest is there when the run goes on."""
+        state = self.state_dict() if state_dict is None else state_dict
+        names = [name for name, one in self.named_parameters() if one.requires_grad]
+        if is_main_process:
+            Path(save_directory).mkdir(parents=True, exist_ok=True)
+            save_file({name: state[name].detach().contiguous() for name in names},
+                      Path(save_directory) / SAFE_WEIGHTS_NAME, {"format": "pt"})  # fmt: skip
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = False, assign: bool = False
+    ) -> Any:
+        """Puts what is trained back, so nothing counts as missing."""
+        return super().load_state_dict(state_dict, strict, assign)._replace(missing_keys=[])
+
     @torch.no_grad()
     def generate(
         self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor,
@@ -102,7 +123,7 @@ class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
         new = model.family.generate(
             model.backbone, inputs_embeds=model.embed(input_ids, found),
             attention_mask=attention_mask, generation_config=generation_config,
-            **model.family.language_inputs(model.config.backbone_config, input_ids),
+            **model.beside(input_ids, found),
         )  # fmt: skip
         return torch.cat([input_ids, new], 1)
 

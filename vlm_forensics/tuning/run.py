@@ -17,7 +17,7 @@ from transformers import set_seed
 
 from vlm_forensics import adapters, assembly
 from vlm_forensics.errors import InputError, ModelError, WeightsError
-from vlm_forensics.tuning import curves, detector_stage, examples, model_card, scorecard
+from vlm_forensics.tuning import curves, detector_stage, examples, full, model_card, scorecard
 from vlm_forensics.tuning import start as starting
 from vlm_forensics.tuning.examples import Examples
 from vlm_forensics.tuning.scorecard import Card
@@ -145,7 +145,7 @@ def _card(start: Start, val: Examples, settings: Sft | Grpo) -> Card:
 def _train(
     start: Start, train: Examples, val: Examples, settings: Sft | Grpo, out: Path
 ) -> Callable[[Path], None]:
-    """Trains in place; gives what writes the LoRA."""
+    """Trains in place; gives what writes the LoRA of GRPO."""
 
     def look() -> float:  # the trainer turns training on again at its next step
         return _card(start, val, settings).reward
@@ -161,8 +161,8 @@ def _train(
         return lambda _: None  # `adapters.write` finds the LoRA on the backbone
     from vlm_forensics.tuning import grpo
 
-    peft = grpo.train(start, train, settings, out, watch)
-    return lambda folder: adapters.save_policy(peft, folder)
+    policy = grpo.train(start, train, settings, out, watch)
+    return lambda folder: adapters.save_policy(policy, folder)
 
 
 def _explained(error: Exception) -> Exception:
@@ -170,7 +170,7 @@ def _explained(error: Exception) -> Exception:
     text = "out of memory" if isinstance(error, MemoryError) else str(error)
     if "out of memory" in text or "can't allocate memory" in text:
         return ModelError("out_of_memory", "memory does not suffice for this training",
-                          hint="training.batch=1 training.accumulate=8, "
+                          hint="training.batch=1 training.accumulate=8, method=lora, "
                           "training.checkpointing=true, or lora.four_bit=true")  # fmt: skip
     if "No space left" in text or "enforce fail at inline_container" in text:
         return WeightsError("disk_full", "the disk is full; the last checkpoint is whole",
@@ -186,8 +186,22 @@ def _steps(out: Path) -> int:
 def _write(
     start: Start, settings: Sft | Grpo, save_lora: Callable[[Path], None], folder: Path
 ) -> None:
-    """The small form over what the run started from; an adapter is joined to the one before it."""
+    """What the run made, with the detector's files beside it."""
     shutil.rmtree(folder, ignore_errors=True)
+    if settings.method == "full":
+        full.write(start, folder)
+    else:
+        _write_small(start, settings, save_lora, folder)
+    assert start.calibration is not None
+    assert start.reference is not None
+    start.calibration.save(folder / "calibration.json")
+    start.reference.save(folder / "reference.json")
+
+
+def _write_small(
+    start: Start, settings: Sft | Grpo, save_lora: Callable[[Path], None], folder: Path
+) -> None:
+    """The small form over what the run started from; an adapter is joined to the one before it."""
     tokenizer = start.text.tokenizer
     before = Path(settings.model)
     chained = adapters.base_of(before) if before.is_dir() else None
@@ -199,10 +213,6 @@ def _write(
         adapters.join(before / adapters.LORA, folder / adapters.LORA, joined)
         shutil.rmtree(folder / adapters.LORA)
         joined.rename(folder / adapters.LORA)
-    assert start.calibration is not None
-    assert start.reference is not None
-    start.calibration.save(folder / "calibration.json")
-    start.reference.save(folder / "reference.json")
 
 
 def _record(

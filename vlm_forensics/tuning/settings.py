@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -17,6 +17,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from vlm_forensics import transforms
@@ -49,7 +50,7 @@ class Data(_Strict):
 
 
 class Lora(_Strict):
-    """Low-rank adapters on the language model."""
+    """Low-rank adapters on the language model; not read where `method` is full."""
 
     rank: int = Field(default=16, ge=1, le=512)
     dropout: float = Field(default=0.05, ge=0, lt=1)
@@ -164,6 +165,9 @@ class Detection(_Strict):
 class _Run(_Strict):
     model: str = "vlmf-mini"
     """The built-in model, a folder of ours, or hub id or folder of a supported family."""
+    method: Literal["lora", "full"] = "lora"
+    """A LoRA on the language model, or all of its weights."""
+    lora: Lora = Lora()
     data: Data
     seed: int = Field(default=0, ge=0)
     training: Steps
@@ -176,6 +180,14 @@ class _Run(_Strict):
         min_length=1,
     )
     """Weights by name; SFT only reports them."""
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        if self.method == "full" and self.lora.four_bit:
+            raise ValueError("lora.four_bit and method=full exclude each other: weights rounded to "
+                             "16 values take no gradient step; QLoRA trains a LoRA beside them"
+                             )  # fmt: skip
+        return self
 
     @field_validator("rewards")
     @classmethod
@@ -193,7 +205,6 @@ class Sft(_Run):
 
     stage: Literal["sft"]
     detection: Detection = Detection()
-    lora: Lora = Lora()
     sampler: _Sampler = Shuffled()
     """Of stage B."""
     augment: Augment | None = None

@@ -1,7 +1,7 @@
 """Supervised fine-tuning: stage A where the detector is untrained, then stage B on whole answers.
 
-Stage B trains LoRA on the language model, the projector, the evidence tokens, `[CLS]`'s head and
-the mask prompt of `[SEG]`; the detector stays, so that its calibration holds.
+Stage B trains LoRA on the language model or all of it, the projector, the evidence tokens,
+`[CLS]`'s head and the mask prompt of `[SEG]`; the detector stays, so that its calibration holds.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import torch
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from vlm_forensics.adapters import plain_name
+from vlm_forensics.adapters import plain_name, projectors
 from vlm_forensics.fitting.language_stage import Collator, StepModel
 from vlm_forensics.fitting.sampling import DifficultySampler, SamplingTrainer
 from vlm_forensics.model.inputs import to_tensor
-from vlm_forensics.tuning import draws
+from vlm_forensics.tuning import draws, full
 from vlm_forensics.tuning.examples import FOR_TEXT, Examples
-from vlm_forensics.tuning.settings import Sft, Steps
+from vlm_forensics.tuning.settings import Lora, Sft, Steps
 from vlm_forensics.tuning.start import Start
 from vlm_forensics.tuning.watching import last_checkpoint
 
 PARTS = (*FOR_TEXT, "text_class_head.")
-"""What stage B trains beside LoRA, the projector and the rows of our tokens."""
+"""What stage B trains beside language model and projector."""
 DETECTOR_LOSSES = ("class", "low_level", "operation", "tile", "cell")
 
 
@@ -56,27 +56,43 @@ class ExampleDataset(Dataset[dict[str, Any]]):
 
 
 def adapt(start: Start, settings: Sft) -> None:
-    """Puts LoRA into the language model and frees just what stage B trains."""
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-
-    from vlm_forensics.collate import OWN_TOKENS
-
-    model, lora = start.model, settings.lora
+    """Puts LoRA into the language model, or frees all of it, and frees what else stage B trains."""
+    model = start.model
     model.loss_weights |= dict.fromkeys(DETECTOR_LOSSES, 0.0)
     model.loss_weights |= {"language": 0.0, "text_class": 0.0, "mask": 0.0} | settings.losses
-    if getattr(model.backbone, "is_loaded_in_4bit", False):
-        prepare_model_for_kbit_training(model.backbone, use_gradient_checkpointing=False)
-    model.requires_grad_(False)
-    backbone: Any = model.backbone
-    model.backbone = get_peft_model(backbone, LoraConfig(
-        r=lora.rank, lora_alpha=2 * lora.rank, lora_dropout=lora.dropout,
-        target_modules=model.family.lora_targets,
-        trainable_token_indices=start.text.tokenizer.convert_tokens_to_ids(list(OWN_TOKENS)),
-    ))  # fmt: skip
-    trained = (*PARTS, f"backbone.{model.family.projector}.")
+    if settings.method == "full":
+        full.free(model)
+    else:
+        _put_lora(start, settings.lora)
+    trained = (*PARTS, *projectors(model.config))
     for name, parameter in model.named_parameters():
         if plain_name(name).startswith(trained):
             parameter.requires_grad_(True)
+
+
+def _put_lora(start: Start, lora: Lora) -> None:
+    from peft import get_peft_model, prepare_model_for_kbit_training
+
+    from vlm_forensics.collate import OWN_TOKENS
+
+    model = start.model
+    if getattr(model.backbone, "is_loaded_in_4bit", False):
+        prepare_model_for_kbit_training(model.backbone, use_gradient_checkpointing=False)
+    model.requires_grad_(False)
+    own = start.text.tokenizer.convert_tokens_to_ids(list(OWN_TOKENS))
+    model.backbone = get_peft_model(
+        model.backbone, lora_config(start, lora, trainable_token_indices=own)
+    )
+
+
+def lora_config(start: Start, lora: Lora, **more: Any) -> Any:
+    """What peft puts on the language model of `start`."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.rank, lora_alpha=2 * lora.rank, lora_dropout=lora.dropout,
+        target_modules=start.model.family.lora_targets, **more,
+    )  # fmt: skip
 
 
 def train(start: Start, examples: Examples, settings: Sft, out: Path,
