@@ -8,6 +8,7 @@ Exit codes of the command line: 0 done (any verdict), 1 unexpected failure, 2 us
     ├── WeightsError      weights absent, damaged or unreachable    exit 4
     ├── ModelError        a model cannot be used as asked           exit 4
     ├── EndpointError     a model behind a URL cannot be used       exit 4
+    ├── SpentError        the limit of cost is reached              exit 4
     └── PrerequisiteError an optional package is missing or broken  exit 4
 """
 
@@ -86,6 +87,15 @@ class EndpointError(VlmfError):
     endpoint_rate_limited, endpoint_timeout, endpoint_unreachable, endpoint_refused,
     endpoint_failed; answer_truncated, answer_empty, answer_filtered, answer_invalid,
     answer_too_large.
+    """
+
+    exit_code = 4
+
+
+class SpentError(VlmfError):
+    """No further question may be paid for; what was answered is kept.
+
+    Codes: cost_limit, and cost_unknown where an answer came without a count of its tokens.
     """
 
     exit_code = 4
