@@ -71,6 +71,7 @@ def _training_free(score: Score) -> Baseline:
 
 
 BASELINES: tuple[Baseline, ...] = (
+    Baseline("tuned", "built-in model, called at 0.5", _tapped("tuned"), lambda shares: shares),
     Baseline("vision", "linear probe on the frozen vision encoder", _tapped("vision"),
              _class_shares),
     Baseline("vision", "linear probe, real / synthetic only", _tapped("vision"),
