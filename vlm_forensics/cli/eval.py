@@ -126,7 +126,8 @@ def evaluate(  # noqa: PLR0913 - one argument per option
 
     request = evaluation.Request(
         data=tuple(data), cache=cache_folder() / "evaluation" / "judged.jsonl", model=model,
-        dataset=dataset, protocol=protocol, questions=None if way is None else QuestionJudge.load(way),
+        dataset=dataset, protocol=protocol,
+        questions=None if way is None else QuestionJudge.load(way),
         split=(split or Split(published.split if published else "test")).value,
         equalised=not as_is, rationale=rationale, robustness=robust, limit=limit,
         left_out=tuple(leave_out or ()), encoder=encoder, workers=workers, fresh=fresh,

@@ -137,11 +137,15 @@ def methods(answers: Answers) -> Table:
             rows.append(row if baseline.calls else (*row[:-1], NO_THRESHOLD))
     constant = np.full(len(answers), float(answers.forged.mean() > 0.5))
     rows.append(_method("majority class", method_row(answers, constant, constant.astype(int))))
-    note = (
+    ours = (
         "The first row ranks synthetic and tampered each by its own probability against real, the "
-        "second all by the probability of forgery. TPR is read off at the false positive rate of "
-        "these pictures. Baselines call at 0.5 and never abstain; a score without a threshold only "
-        "ranks."
+        "second all by the probability of forgery. "
+    )
+    if not answers.calibrated:
+        ours = "The first row ranks by a score that is no probability. "
+    note = ours + (
+        "TPR is read off at the false positive rate of these pictures. Baselines call at 0.5 and "
+        "never abstain; a score without a threshold only ranks."
     )
     return Table(id="methods", title="Methods", note=note, columns=METHOD_COLUMNS, rows=tuple(rows))
 

@@ -225,10 +225,18 @@ def fit(
     inside = _probabilities(columns[sure], scaling)
     bands = [fit_abstain_band(1 - p[:, 0], labels == 0, ACCUSED, MISSED)
              for p in (inside, outside)]  # fmt: skip
-    # The promise holds on both: few pictures, or a lucky fit, make the first too narrow.
-    band = AbstainBand(max(0.0, min(b.low for b in bands) - _EDGE),
-                       max(b.high for b in bands) + _EDGE)  # fmt: skip
+    band = _joined(bands)
     return Fitted(sure, scaling, band), _held_out(1 - outside[:, 0], labels, band)
+
+
+def _joined(bands: Sequence[AbstainBand]) -> AbstainBand:
+    """The band that keeps the promises of all: few pictures, or a lucky fit, make one too narrow.
+
+    Where `low` meets `high` the missed forgeries set no limit, and the reals alone do.
+    """
+    high = max(band.high for band in bands) + _EDGE
+    limits = [band.low - _EDGE for band in bands if band.low < band.high]
+    return AbstainBand(max(0.0, min([high, *limits])), high)
 
 
 def _folds(labels: NDArray[np.int64]) -> NDArray[np.int64]:
