@@ -46,6 +46,9 @@ Examples:
   cat photo.jpg | vlmf explain - --no-rationale --json
   vlmf explain photo.jpg --mode vqa --url http://localhost:8000/v1 \\
       --vlm-model Qwen/Qwen2.5-VL-7B-Instruct
+  vlmf explain photo.jpg --mode vqa --vlm DIR --calibration vlmf-answers.json
+  vlmf explain *.jpg --mode vqa --url https://api.example.com/v1 --vlm-model NAME \\
+      --key-env KEY --price-in 2.5 --price-out 10 --max-cost 1
   vlmf explain photo.jpg --mode vqa --reals vlmf-reals.json
   vlmf explain photo.jpg --mode vqa --vlm folder-of-a-model --probes faces,scene
   vlmf explain upload.png --quiet --exit-code || echo "look at this one"
