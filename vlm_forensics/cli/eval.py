@@ -12,6 +12,7 @@ from vlm_forensics.cli import console
 from vlm_forensics.cli.vlm import Vlm, tell_spent, with_options
 
 if TYPE_CHECKING:
+    from vlm_forensics.evaluation.evaluate import Request
     from vlm_forensics.evaluation.protocols import Protocol
     from vlm_forensics.evaluation.questions import Way
     from vlm_forensics.evaluation.results import Evaluation
@@ -115,8 +116,8 @@ def evaluate(  # noqa: PLR0913 - one argument per option
 ) -> None:  # fmt: skip
     """Measure a model on labelled pictures, beside simple baselines, with 95 % intervals."""
     vlm.check(offline=False)
-    from vlm_forensics.evaluation import evaluate as evaluation
     from vlm_forensics.evaluation import protocols, writing
+    from vlm_forensics.evaluation.evaluate import Request
     from vlm_forensics.evaluation.questions import QuestionJudge
     from vlm_forensics.weights import cache_folder
 
@@ -124,7 +125,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     _check_mode(mode, vlm, published, workers)
     way = _way(vlm, published) if mode is Mode.VQA else None
 
-    request = evaluation.Request(
+    request = Request(
         data=tuple(data), cache=cache_folder() / "evaluation" / "judged.jsonl", model=model,
         dataset=dataset, protocol=protocol,
         questions=None if way is None else QuestionJudge.load(way),
@@ -132,15 +133,21 @@ def evaluate(  # noqa: PLR0913 - one argument per option
         equalised=not as_is, rationale=rationale, robustness=robust, limit=limit,
         left_out=tuple(leave_out or ()), encoder=encoder, workers=workers, fresh=fresh,
     )  # fmt: skip
-    try:
-        found = evaluation.evaluate(request)
-    finally:
-        if way is not None:
-            tell_spent(way.asks.budget)
+    found = _measured(request, way)
     console.write((found.to_json() if as_json else writing.to_markdown(found)).rstrip("\n"))
     if output:
         _write(found, output)
     _tell(found)
+
+
+def _measured(request: Request, way: Way | None) -> Evaluation:
+    from vlm_forensics.evaluation.evaluate import evaluate as measure
+
+    try:
+        return measure(request)
+    finally:
+        if way is not None:
+            tell_spent(way.asks.budget)
 
 
 def _check_mode(mode: Mode, vlm: Vlm, protocol: Protocol | None, workers: int) -> None:
