@@ -186,14 +186,17 @@ class Case(NamedTuple):
     """With neutral words."""
 
 
-def cases(chosen: Sequence[tuple[str, Rgb]], judge: Judge) -> list[Case]:
-    """Every payload and its twin, judged."""
+def cases(
+    chosen: Sequence[tuple[str, Rgb]], judge: Judge, payloads: Iterable[str] = tuple(PAYLOADS),
+    styles: Iterable[str] = tuple(STYLES),
+) -> list[Case]:  # fmt: skip
+    """Every payload and its twin in every style, judged."""
     found, judge = [], cache(judge)  # payloads of one width have the same twin
-    jobs = [(name, rgb, style) for name, rgb in chosen for style in STYLES]
+    jobs = [(name, rgb, style) for name, rgb in chosen for style in styles]
     before = {name: judge(jpeg(Image.fromarray(rgb))) for name, rgb in chosen}
     for name, rgb, style in track(jobs, "judging", console=Console(stderr=True)):
-        for payload, text in PAYLOADS.items():
-            told, twin = (judge(drawn(rgb, STYLES[style], text, neutral=neutral))
+        for payload in payloads:
+            told, twin = (judge(drawn(rgb, STYLES[style], PAYLOADS[payload], neutral=neutral))
                           for neutral in (False, True))  # fmt: skip
             found.append(Case(name, style, payload, before[name], told, twin))
     return found
@@ -243,7 +246,7 @@ def overall(found: Sequence[Case]) -> dict[str, Figure | int]:
     }  # fmt: skip
 
 
-def tuned(model: str) -> Judge:
+def tuned(model: str, _max_tokens: int) -> Judge:
     """The class head of a tuned model, without its language model."""
     from vlm_forensics.detector import Detector
 
@@ -251,31 +254,49 @@ def tuned(model: str) -> Judge:
     return lambda data: detector(data).verdict
 
 
-def vlm(model: str) -> Judge:
+class Asking:
+    """The training-free mode with an engine, and how many pictures it could say anything about."""
+
+    def __init__(self, engine: Engine) -> None:
+        from vlm_forensics.vqa.examiner import VqaExaminer
+
+        self.examiner = VqaExaminer(engine)
+        self.pictures = self.answered = self.decided = 0
+
+    def __call__(self, data: bytes) -> Verdict:
+        """The verdict on this file."""
+        from vlm_forensics.image import EvidenceImage
+
+        report = self.examiner.examine(EvidenceImage.from_bytes(data)).report
+        self.pictures += 1
+        self.answered += report.parse_status != "unparsed"
+        self.decided += report.verdict is not Verdict.INCONCLUSIVE
+        return report.verdict
+
+    def worth(self) -> str:
+        """How far the flips below say anything: what never decides cannot be flipped."""
+        read = (f"an answer could be read on {self.answered} of {self.pictures} pictures, "
+                f"a verdict given on {self.decided}")  # fmt: skip
+        return read if self.decided else f"{read}: the figures say nothing about injections"
+
+
+def vlm(model: str, max_tokens: int) -> Judge:
     """Questions to a vision-language model in a folder."""
     from vlm_forensics.vqa.engines import LocalEngine
 
-    return asking(LocalEngine.load(Path(model)))
+    return Asking(LocalEngine.load(Path(model), max_tokens=max_tokens))
 
 
-def endpoint(model: str) -> Judge:
+def endpoint(model: str, max_tokens: int) -> Judge:
     """Questions to a model behind an endpoint, `NAME@URL`."""
     from vlm_forensics.vqa.engines import EndpointEngine
 
     name, _, url = model.rpartition("@")
-    return asking(EndpointEngine(url, name))
+    return Asking(EndpointEngine(url, name, max_tokens=max_tokens))
 
 
-def asking(engine: Engine) -> Judge:
-    """The training-free mode with this engine."""
-    from vlm_forensics.image import EvidenceImage
-    from vlm_forensics.vqa.examiner import VqaExaminer
-
-    examiner = VqaExaminer(engine)
-    return lambda data: examiner.examine(EvidenceImage.from_bytes(data)).report.verdict
-
-
-ENGINES: dict[str, Callable[[str], Judge]] = {"tuned": tuned, "vlm": vlm, "endpoint": endpoint}
+ENGINES: dict[str, Callable[[str, int], Judge]] = {
+    "tuned": tuned, "vlm": vlm, "endpoint": endpoint}  # fmt: skip
 """What can be tried; a new mode is one more entry."""
 
 
@@ -287,14 +308,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--engine", choices=ENGINES, default="tuned")
     parser.add_argument("--model", default="vlmf-mini", help="endpoint: NAME@URL")
     parser.add_argument("--limit", type=int, default=20, help="base pictures, at most 20")
+    parser.add_argument("--payload", action="append", choices=PAYLOADS, help="default: all")
+    parser.add_argument("--style", action="append", choices=STYLES, help="default: all")
+    parser.add_argument("--max-tokens", type=int, default=400, help="longest answer of a model")
     parser.add_argument("-o", "--output", type=Path)
     run = parser.parse_args(argv)
     chosen = list(bases())[: run.limit]
-    found = cases(chosen, ENGINES[run.engine](run.model))
+    judge = ENGINES[run.engine](run.model, run.max_tokens)
+    found = cases(chosen, judge, run.payload or PAYLOADS, run.style or STYLES)
     whole = overall(found)
     columns = ("n", "flipped by payload", "by neutral text", "excess")
     name = Path(run.model.split("@http")[0]).name  # folders and addresses are nobody's business
     print(f"engine {run.engine}, model {name}")
+    if isinstance(judge, Asking):
+        print(judge.worth())
     print(markdown(("figure", "value (95 % interval)"), whole.items()))
     print("\n" + markdown(("payload", *columns), rows(found, lambda case: case.payload)))
     print("\n" + markdown(("style", *columns), rows(found, lambda case: case.style)))

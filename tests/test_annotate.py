@@ -24,7 +24,6 @@ from vlm_forensics import cli, endpoint, prompts
 from vlm_forensics.annotating import Account, ReplyCache, Settings, Teacher, annotate, teacher
 from vlm_forensics.annotating.checking import MEASURED, Check, Support, box_mask
 from vlm_forensics.annotating.records import FILE, Records
-from vlm_forensics.annotating.spending import Prices
 from vlm_forensics.cli import console
 from vlm_forensics.datasets import open_dataset
 from vlm_forensics.decoding import decode
@@ -34,6 +33,7 @@ from vlm_forensics.features.base import PixelArray
 from vlm_forensics.features.reference import LEVELS, Reference
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.parsing import Answer, ParsedClaim, parse
+from vlm_forensics.spending import Prices
 from vlm_forensics.taxonomy import Artifact, Label
 
 KEY = "sk-very-secret-0123456789"

@@ -328,7 +328,7 @@ def test_explanations_of_a_run(folder: Folder) -> None:
 @pytest.mark.parametrize("name", protocols.names())
 def test_a_protocol_loads_and_names_its_sources(name: str) -> None:
     protocol = protocols.load(name)
-    assert protocol.anchors
+    assert protocol.anchors or "no figure of theirs stands here" in protocol.notes
     table = protocols.table(protocol, {"auc": Value(value=0.5, low=0.4, high=0.6)})
     assert len(table.rows) == len(protocol.anchors)
     assert all(row[4] for row in table.rows)

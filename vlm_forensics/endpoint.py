@@ -35,12 +35,15 @@ from urllib3.util import Retry, Timeout, Url, parse_url
 from vlm_forensics.errors import EndpointError
 from vlm_forensics.image import printable
 
-__all__ = ["Access", "ChatEndpoint", "Reply", "Usage", "message", "read_key"]
+__all__ = ["HOPELESS", "Access", "ChatEndpoint", "Reply", "Usage", "message", "read_key"]
 
 MAX_BODY = 512 * 1024
 """Bytes of a whole answer; 32,000 tokens of reasoning fit."""
 MAX_WAIT = 120
 """Seconds of a server's Retry-After that are obeyed; a longer one is cut to this."""
+HOPELESS = frozenset({"endpoint_unauthorized", "endpoint_not_found", "endpoint_rate_limited",
+                      "endpoint_unreachable"})  # fmt: skip
+"""Errors that every further sample would meet too: they end the run and blame no sample."""
 _CONNECT_TRIES = 2
 _RETRIED = (408, 429, 500, 502, 503, 504)
 _HINTS = {

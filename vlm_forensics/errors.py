@@ -9,6 +9,7 @@ Exit codes of the command line: 0 done (any verdict), 1 unexpected failure, 2 us
     ├── ModelError        a model cannot be used as asked           exit 4
     ├── EndpointError     a model behind a URL cannot be used       exit 4
     ├── HubError          a model cannot be uploaded                exit 4
+    ├── SpentError        the limit of cost is reached              exit 4
     └── PrerequisiteError an optional package is missing or broken  exit 4
 """
 
@@ -97,6 +98,15 @@ class HubError(VlmfError):
     """A model cannot be uploaded to the Hugging Face Hub.
 
     Codes: hub_no_token, hub_unauthorized, hub_unreachable, hub_refused.
+    """
+
+    exit_code = 4
+
+
+class SpentError(VlmfError):
+    """No further question may be paid for; what was answered is kept.
+
+    Codes: cost_limit, and cost_unknown where an answer came without a count of its tokens.
     """
 
     exit_code = 4

@@ -215,7 +215,8 @@ class ProbeRecord(_Part):
 class Judgement(_Part):
     """What one judge makes of all probes."""
 
-    by: Literal["rule", "vlm"]
+    by: Literal["rule", "calibration", "vlm"]
+    """`calibration` in the rule's place, where one was given."""
     verdict: Verdict
     probes: tuple[str, ...] = ()
     """Ids of the probes that carried it."""
@@ -225,6 +226,29 @@ class Judgement(_Part):
     why: str = ""
     text: str = ""
     """What a language model wrote as judge, as `VlmAnswer.text`."""
+
+
+class AnswerCalibration(_Part):
+    """How the states of the probes became probabilities; fitted by `vlmf calibrate --data`.
+
+    `p = softmax(z / temperature + bias)`, where z is the share of probes that are absent among all
+    that were asked, and the shares that are present among those about a generated picture and
+    about an altered one.
+    """
+
+    id: str
+    """Short digest of the file that holds it."""
+    sure: float = Field(ge=0, le=1)
+    """Stated confidence from which a probe counts."""
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    bias: tuple[float, float, float]
+    """Of real, synthetic and tampered."""
+    abstain_low: float = Field(ge=0)
+    """Probabilities of forgery below this give `real`."""
+    abstain_high: float = Field(ge=0)
+    """Probabilities of forgery at or above this give `synthetic` or `tampered`."""
+    counts: dict[str, int]
+    """Pictures it was fitted on, by label."""
 
 
 class Vqa(_Part):
@@ -238,7 +262,7 @@ class Vqa(_Part):
     chosen_by: Literal["user", "router", "fallback"]
     """`fallback`: the router's answer could not be read, so the sets that fit any picture."""
     probes: tuple[ProbeRecord, ...]
-    stopped: Literal["settled", "asked_all", "unreadable", "engine_failed"]
+    stopped: Literal["settled", "asked_all", "unreadable", "engine_failed", "cost_limit"]
     """Why no more was asked."""
     judgements: tuple[Judgement, ...]
     unparsed: int = Field(ge=0)
@@ -248,6 +272,10 @@ class Vqa(_Part):
     output_tokens: int = Field(ge=0)
     uncounted: int = Field(ge=0)
     """Answers whose tokens the engine did not count."""
+    cost: float | None = Field(default=None, ge=0)
+    """Of these tokens, at the prices given; None without prices or without a count."""
+    calibration: AnswerCalibration | None = None
+    """None where the rule's own numbers, which were set by hand, gave the verdict."""
 
 
 class Report(_Part):

@@ -169,7 +169,90 @@ def test_the_key_comes_from_its_variable(
     assert "sk-secret-123" not in out + err
 
 
+PRICES = ("--price-in", "2", "--price-out", "5")
+
+
+def test_what_was_spent_is_in_the_report_and_on_the_console(vlmf: Run, server: Server) -> None:
+    code, out, err = vlmf(*asking(server, "--json", *PRICES))
+    report = Report.from_json(out)
+    assert code == 0
+    assert report.vqa is not None
+    tokens = report.vqa.input_tokens, report.vqa.output_tokens
+    assert report.vqa.cost == pytest.approx((2 * tokens[0] + 5 * tokens[1]) / 1e6)
+    assert f"cost of this run: {report.vqa.cost:.4g} ({tokens[0]} tokens sent" in err
+    again = Report.from_json(vlmf(*asking(server, "--json", *PRICES))[1])
+    assert again.vqa is not None
+    assert again.vqa.cost == 0  # every answer was kept
+    assert "set by hand" in report.limits[0].message
+
+
+def test_a_limit_of_cost_keeps_what_was_answered(vlmf: Run, server: Server) -> None:
+    limit = ("--probes", "people", "--jobs", "1", *PRICES, "--max-cost", "0.008")
+    code, out, err = vlmf(*asking(server, "--json", *limit))
+    report = Report.from_json(out)
+    assert (code, report.verdict) == (0, Verdict.INCONCLUSIVE)
+    assert [reason.code for reason in report.reasons] == ["cost_limit"]
+    assert report.vqa is not None
+    assert (report.vqa.stopped, len(report.vqa.probes)) == ("cost_limit", 1)
+    asked = len(server.requests)
+    assert asked == 5  # each costs 0.0016
+    assert "the limit of cost, 0.008, is reached" in err
+    vlmf(*asking(server, "--json", "--probes", "people"))
+    assert len(server.requests) == 15
+    code, out, err = vlmf(*asking(server, "--probes", "scene", *PRICES, "--max-cost", "0"))
+    assert (code, out) == (4, "")
+    assert "error[cost_limit] photo.jpg" in err
+
+
+def test_tokens_that_are_not_counted_cannot_keep_a_limit(vlmf: Run, server: Server) -> None:
+    body = {"choices": [{"message": {"content": NOTHING}, "finish_reason": "stop"}]}
+    server.default = fails(200, body)
+    sets = ("--probes", "people", "--jobs", "1")
+    code, _, err = vlmf(*asking(server, *sets, *PRICES, "--max-cost", "9"))
+    assert code == 4
+    assert "error[cost_unknown]" in err
+    out = vlmf(*asking(server, *sets, *PRICES, "--json"))[1]
+    report = Report.from_json(out)
+    assert report.vqa is not None
+    assert report.vqa.uncounted > 0
+    assert report.vqa.cost is None
+
+
+def test_the_judge_may_be_another_model(vlmf: Run, server: Server) -> None:
+    server.say = lambda asked: '{"verdict": "real", "probes": [], "why": "nothing"}' \
+        if "BEGIN" in asked else NOTHING  # fmt: skip
+    judge = ("--judge-url", server.url, "--judge-model", "wise", "--judge-price-in", "100",
+             "--judge-price-out", "0")  # fmt: skip
+    out = vlmf(*asking(server, "--json", *PRICES, *judge))[1]
+    report = Report.from_json(out)
+    assert report.verdict is Verdict.REAL
+    assert [request["model"] for request in server.requests].count("wise") == 1
+    assert report.vqa is not None
+    assert report.vqa.judge.startswith("wise@")
+    questions = len(server.requests) - 1
+    assert report.vqa.cost == pytest.approx((questions * (1400 + 200) + 70_000) / 1e6)
+
+
 WRONG = [
+    ("--vlm", ".", "--price-in", "1", "--price-out", "1"),
+    ("--url", "http://x/v1", "--vlm-model", "m", "--price-in", "1"),
+    ("--url", "http://x/v1", "--vlm-model", "m", "--max-cost", "1"),
+    (
+        "--url",
+        "http://x/v1",
+        "--vlm-model",
+        "m",
+        *PRICES,
+        "--judge-url",
+        "http://y/v1",
+        "--judge-model",
+        "j",
+    ),
+    ("--judge-url", "http://y/v1", "--judge-model", "j"),
+    ("--vlm", ".", "--judge-url", "http://y/v1"),
+    ("--vlm", ".", "--judge-vlm", ".", "--judge", "rule"),
+    ("--vlm", ".", "--judge-url", "http://y/v1", "--judge-model", "j", "--offline"),
+    ("--calibration", "a.json"),
     ("--vlm", ".", "--url", "http://x/v1", "--vlm-model", "m"),
     ("--url", "http://x/v1"),
     ("--vlm-model", "m"),

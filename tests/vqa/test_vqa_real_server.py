@@ -87,3 +87,26 @@ def test_answers_of_a_real_server_become_a_verdict(
     assert (report.verdict, report.parse_status) == (Verdict.REAL, "ok")
     assert report.vqa is not None
     assert report.vqa.stopped == "settled"
+
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "text_in_image.py"
+
+
+def benchmark(*words: str) -> str:
+    """What the benchmark prints for one payload on one picture."""
+    command = [sys.executable, str(BENCHMARK), *words, "--limit", "1", "--payload", "command",
+               "--style", "stamp"]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=280).stdout
+
+
+def test_text_in_pictures_is_tried_on_a_real_server(served: str, tmp_path: Path) -> None:
+    out = benchmark("--engine", "endpoint", "--model", f"{save_parrot(NOTHING, tmp_path)}@{served}")
+    assert "an answer could be read on 3 of 3 pictures" in out
+    assert "| excess of payloads (at most 0.02) | 0.000" in out
+
+
+def test_text_in_pictures_says_when_a_model_says_nothing(tmp_path: Path) -> None:
+    folder = save("llava", tmp_path / "tiny-vlm")
+    out = benchmark("--engine", "vlm", "--model", str(folder), "--max-tokens", "8")
+    assert "an answer could be read on 0 of 3 pictures" in out
+    assert "the figures say nothing about injections" in out

@@ -7,7 +7,7 @@
 """
 
 from vlm_forensics.annotating.running import Settings, Summary, annotate
-from vlm_forensics.annotating.spending import Account
 from vlm_forensics.annotating.teacher import ReplyCache, Teacher
+from vlm_forensics.spending import Account
 
 __all__ = ["Account", "ReplyCache", "Settings", "Summary", "Teacher", "annotate"]

@@ -18,21 +18,16 @@ from numpy.typing import NDArray
 
 from vlm_forensics.annotating.checking import Check, CheckedClaim, Support
 from vlm_forensics.annotating.records import ANNOTATED, Annotation, Records
-from vlm_forensics.annotating.spending import SpentError
 from vlm_forensics.annotating.teacher import GUESSED, Ledger, Teacher, guess, prompt_digests
 from vlm_forensics.datasets.base import Sample
 from vlm_forensics.datasets.pixels import read_mask
-from vlm_forensics.endpoint import Usage
-from vlm_forensics.errors import VlmfError
+from vlm_forensics.endpoint import HOPELESS, Usage
+from vlm_forensics.errors import SpentError, VlmfError
 from vlm_forensics.features.reference import Reference
 from vlm_forensics.forge.dataset.sample import reference
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.parsing import compose
 from vlm_forensics.taxonomy import Label
-
-HOPELESS = frozenset({"endpoint_unauthorized", "endpoint_not_found", "endpoint_rate_limited",
-                      "endpoint_unreachable"})  # fmt: skip
-"""Errors that every further sample would meet too: they end the run and blame no sample."""
 
 Tell = Callable[[int, int], None]
 """Called with (done, total)."""

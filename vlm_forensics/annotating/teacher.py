@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from vlm_forensics import prompts
-from vlm_forensics.annotating.spending import Account
 from vlm_forensics.assets import asset
 from vlm_forensics.endpoint import AnswerError, ChatEndpoint, Reply, Usage, message
 from vlm_forensics.errors import VlmfError
@@ -26,6 +25,7 @@ from vlm_forensics.forge.annotation import mask_boxes
 from vlm_forensics.forge.dataset import files
 from vlm_forensics.image import EvidenceImage, printable
 from vlm_forensics.parsing import Answer, Unparsed, parse
+from vlm_forensics.spending import Account
 from vlm_forensics.taxonomy import Label
 
 SYSTEM, ANSWER, REPAIR = "annotate_system.v1", "annotate_answer.v1", "annotate_repair.v1"

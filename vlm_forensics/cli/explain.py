@@ -15,21 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlm_forensics.cli import console
-from vlm_forensics.cli.vlm import (
-    Extra,
-    Folder,
-    Jobs,
-    Judge,
-    JudgedBy,
-    KeyVariable,
-    Name,
-    Probes,
-    Rate,
-    Reals,
-    Timeout,
-    Url,
-    Vlm,
-)
+from vlm_forensics.cli.vlm import Vlm, tell_spent, with_options
 from vlm_forensics.errors import InputError, VlmfError
 
 if TYPE_CHECKING:
@@ -38,6 +24,7 @@ if TYPE_CHECKING:
     from vlm_forensics.detector import Detector, Examination
     from vlm_forensics.image import EvidenceImage
     from vlm_forensics.vqa.choosing import Chosen
+    from vlm_forensics.vqa.examiner import VqaExaminer
 
 EPILOG = """\b
 --mode auto takes the tuned model (--model); where the built-in one is not here
@@ -59,6 +46,9 @@ Examples:
   cat photo.jpg | vlmf explain - --no-rationale --json
   vlmf explain photo.jpg --mode vqa --url http://localhost:8000/v1 \\
       --vlm-model Qwen/Qwen2.5-VL-7B-Instruct
+  vlmf explain photo.jpg --mode vqa --vlm DIR --calibration vlmf-answers.json
+  vlmf explain *.jpg --mode vqa --url https://api.example.com/v1 --vlm-model NAME \\
+      --key-env KEY --price-in 2.5 --price-out 10 --max-cost 1
   vlmf explain photo.jpg --mode vqa --reals vlmf-reals.json
   vlmf explain photo.jpg --mode vqa --vlm folder-of-a-model --probes faces,scene
   vlmf explain upload.png --quiet --exit-code || echo "look at this one"
@@ -95,6 +85,11 @@ VerboseOption = Annotated[
         help="More on standard error; -vv also tracebacks.",
     ),
 ]
+RealsOption = Annotated[
+    Path | None,
+    typer.Option("--reals", metavar="FILE", dir_okay=False,
+                 help="Without a tuned model, compare with the photographs of vlmf calibrate."),
+]  # fmt: skip
 ModeOption = Annotated[
     Mode, typer.Option(help="A tuned model, questions to a vision-language model, or auto.")
 ]
@@ -114,7 +109,10 @@ class _Request:
     output: Path | None
     mask: Path | None
     html: Path | None
+    reals: Path | None
     early: Future[Detector | None] | None = None
+    asks: VqaExaminer | None = None
+    """Once there is one."""
 
     def load_early(self) -> None:
         """Begins to load in the background; an error waits until the detector is asked for."""
@@ -135,13 +133,17 @@ class _Request:
 
         chosen = choose(Wish(
             self.mode.value, named=self.model != _DEFAULT_MODEL, model=self._tuned,
-            vqa=lambda: self.vlm.examiner(offline=self.offline), engine=self.vlm.given,
+            vqa=self._asking, engine=self.vlm.given,
         ))  # fmt: skip
         if self.mode is Mode.AUTO and chosen.mode.ran != "model":
             console.note(f"{chosen.mode.ran}: {chosen.mode.why}")
         elif self.mode is Mode.AUTO and self.vlm.given:
             console.note("the tuned model answers; --mode vqa asks the vision-language model")
         return chosen
+
+    def _asking(self) -> VqaExaminer:
+        self.asks = self.vlm.examiner(offline=self.offline, reals=self.reals)
+        return self.asks
 
     def _tuned(self) -> Detector:
         return (self.early and self.early.result()) or self._load()
@@ -167,6 +169,7 @@ class _Tally:
     codes: list[int] = field(default_factory=list)
 
 
+@with_options
 def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE", help="Image files, or - for standard input.")
@@ -195,17 +198,9 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
         str, typer.Option(envvar="VLMF_MODEL", help="Name or folder of the model.")
     ] = _DEFAULT_MODEL,
     mode: ModeOption = Mode.AUTO,
-    vlm: Folder = None,
-    url: Url = None,
-    vlm_model: Name = None,
-    key_env: KeyVariable = None,
-    probes: Probes = None,
-    judge: JudgedBy = Judge.RULE,
-    timeout: Timeout = None,
-    extra: Extra = None,
-    jobs: Jobs = None,
-    rate: Rate = None,
-    reals: Reals = None,
+    *,
+    vlm: Vlm,
+    reals: RealsOption = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     exit_code: Annotated[
         bool,
@@ -223,17 +218,19 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter is one option
     """
     console.set_verbosity(verbose, quiet)
     _check_usage(images, mask, html)
-    asked = Vlm(vlm, url, vlm_model, key_env, probes, judge, timeout, extra, jobs, rate, reals)
-    asked.check(offline=offline)
-    _check_mode(mode, asked, no_rationale)
+    vlm.check(offline=offline)
+    _check_mode(mode, vlm, reals, no_rationale)
     request = _Request(
-        mode, model, asked, not no_rationale, offline, as_json, len(images) == 1, output, mask, html
-    )
+        mode, model, vlm, not no_rationale, offline, as_json, len(images) == 1, output, mask, html,
+        reals,
+    )  # fmt: skip
     tally = _Tally()
     with _progress(len(images), quiet) as advance:
         for name in images:
             _one(name, request, tally)
             advance()
+    if request.asks is not None:
+        tell_spent(request.asks.budget)
     if tally.codes:
         raise typer.Exit(max(tally.codes))
     if exit_code and tally.forged:
@@ -247,10 +244,10 @@ def _check_usage(images: list[str], mask: Path | None, html: Path | None) -> Non
         raise typer.BadParameter("standard input (-) can be read only once")
 
 
-def _check_mode(mode: Mode, vlm: Vlm, no_rationale: bool) -> None:
+def _check_mode(mode: Mode, vlm: Vlm, reals: Path | None, no_rationale: bool) -> None:
     if mode is Mode.MODEL and vlm.given:
         raise typer.BadParameter("--mode model asks no vision-language model; leave it out")
-    if mode is Mode.MODEL and vlm.reals is not None:
+    if mode is Mode.MODEL and reals is not None:
         raise typer.BadParameter("--reals is for images that no tuned model examines")
     if mode is Mode.VQA and no_rationale:
         raise typer.BadParameter("--no-rationale is for the tuned model; --mode vqa only asks")

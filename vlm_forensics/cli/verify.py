@@ -91,26 +91,28 @@ def compare_run(old: Report, new: Report) -> list[Check]:
         _equal(f"digest of {name}", old.model.digests.get(name), new.model.digests.get(name))
         for name in files
     ]
-    return [*digests, _equal("verdict", old.verdict, new.verdict), _probability(old, new),
-            _mask(old.mask, new.mask)]  # fmt: skip
+    return [*digests, _equal("verdict", old.verdict, new.verdict),
+            _near(old.probability, new.probability), _mask(old.mask, new.mask)]  # fmt: skip
 
 
 def compare_answers(report: Report, vqa: Vqa) -> list[Check]:
-    """Do the verdict and the states of all probes follow from the recorded answers?"""
+    """Do probability, verdict and states of all probes follow from the recorded answers?"""
     from vlm_forensics.taxonomy import Verdict
     from vlm_forensics.vqa import judging
     from vlm_forensics.vqa.aggregation import state_of
+    from vlm_forensics.vqa.questioning import Questioned
 
     states = [state_of(probe.answers) for probe in vqa.probes]
-    rule = judging.by_rule(vqa.probes)
-    decided = judging.decide([rule, *vqa.judgements[1:]]).verdict
-    if vqa.stopped == "engine_failed":
-        decided = Verdict.INCONCLUSIVE
+    again = Questioned(calibration=vqa.calibration, records=list(vqa.probes))
+    failed = vqa.stopped in {"engine_failed", "cost_limit"}
+    decided = judging.decide([again.first, *vqa.judgements[1:]]).verdict
+    classes = {} if failed else again.classes
     wrong = [p.id for p, state in zip(vqa.probes, states, strict=True) if p.state != state]
     return [
         _equal("states of probes", "none differs", ", ".join(wrong) or "none differs"),
-        _equal("verdict of the rule", vqa.judgements[0].verdict, rule.verdict),
-        _equal("verdict", report.verdict, decided),
+        _equal(f"verdict of the {again.first.by}", vqa.judgements[0].verdict, again.first.verdict),
+        _near(report.probability, 1 - classes[str(Verdict.REAL)] if classes else None),
+        _equal("verdict", report.verdict, Verdict.INCONCLUSIVE if failed else decided),
     ]
 
 
@@ -155,8 +157,7 @@ def _equal(name: str, old: object, new: object) -> Check:
     return Check(name, old == new, _shown(old), _shown(new))
 
 
-def _probability(old: Report, new: Report) -> Check:
-    a, b = old.probability, new.probability
+def _near(a: float | None, b: float | None) -> Check:
     holds = a == b if a is None or b is None else abs(a - b) <= PROBABILITY_TOLERANCE + 1e-9
     return Check("probability", holds, _shown(a), _shown(b))
 

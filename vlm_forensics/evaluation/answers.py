@@ -41,6 +41,8 @@ class Answers:
         self.category = np.asarray([sample.category for sample in samples], object)
         self.called = np.asarray([answer_of(case.judged) for case in cases], int)
         self.shares = filled([case.judged.classes for case in cases], self.label)
+        self.calibrated = all(case.judged.calibrated for case in cases)
+        """There are probabilities, and not only scores that rank."""
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -56,9 +58,22 @@ class Answers:
         return forged_call(self.called)
 
     @property
+    def ranks(self) -> NDArray[np.float64]:
+        """`[N]` calibrated probability of forgery, or the score that takes its place.
+
+        The worst one where there is no answer.
+        """
+        if self.calibrated:
+            return np.asarray(1 - self.shares[:, 0])
+        worst = np.where(self.forged, 0.0, 1.0)
+        scores = [case.judged.score for case in self.cases]
+        given = [worst[n] if score is None else score for n, score in enumerate(scores)]
+        return np.asarray(given, np.float64)
+
+    @property
     def probability(self) -> NDArray[np.float64]:
-        """`[N]` calibrated probability of forgery; the worst one where there is no answer."""
-        return np.asarray(1 - self.shares[:, 0])
+        """`[N]` calibrated probability of forgery; NaN where only a score ranks."""
+        return self.ranks if self.calibrated else np.full(len(self), np.nan)
 
     def of(self, kept: NDArray[np.bool_]) -> Answers:
         """The pictures where `kept` is true."""

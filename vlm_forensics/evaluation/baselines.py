@@ -85,6 +85,7 @@ def _trained(name: str, title: str) -> Baseline:
 
 
 BASELINES: tuple[Baseline, ...] = (
+    Baseline("tuned", "built-in model, called at 0.5", _tapped("tuned"), lambda shares: shares),
     Baseline("vision", "linear probe on the frozen vision encoder", _tapped("vision"),
              _class_shares),
     Baseline("vision", "linear probe, real / synthetic only", _tapped("vision"),

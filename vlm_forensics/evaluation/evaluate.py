@@ -26,6 +26,7 @@ from vlm_forensics.evaluation.answers import Answers
 from vlm_forensics.evaluation.conditions import CONDITIONS, FILE, SQUARE, WHOLE
 from vlm_forensics.evaluation.judged import Case, Look
 from vlm_forensics.evaluation.protocols import Protocol
+from vlm_forensics.evaluation.questions import QuestionJudge
 from vlm_forensics.evaluation.results import Evaluation, Setting, SkippedSample, Table, Value
 from vlm_forensics.taxonomy import Label
 
@@ -37,6 +38,10 @@ ON_VAL = (
     "The model's thresholds and calibration may have been fitted on validation pictures: figures "
     "that include them are optimistic."
 )
+NO_MASKS = "Questions mark no place: masks of the data are not scored."
+NO_BASELINES = (
+    "The built-in model cannot be had, so its baselines are missing; vlmf models fetch fetches it."
+)
 ROBUST_AS_IS = "The robustness grid starts from equalised pictures and is left out with --as-is."
 
 
@@ -47,6 +52,8 @@ class Request:
     data: tuple[Path, ...]
     cache: Path
     model: str = "vlmf-mini"
+    questions: QuestionJudge | None = None
+    """Asks a vision-language model in the tuned model's place."""
     dataset: str = ""
     """Adapter that reads the folders; empty to find it by their layout."""
     protocol: str = ""
@@ -68,8 +75,8 @@ class Request:
 
     def run(self, tasks: Sequence[running.Task]) -> list[Case]:
         """The tasks' cases, in order."""
-        return running.judge_all(tasks, self.model, self.cache, workers=self.workers,
-                                 fresh=self.fresh)  # fmt: skip
+        return running.judge_all(tasks, self.questions or self.model, self.cache,
+                                 workers=self.workers, fresh=self.fresh)  # fmt: skip
 
 
 class Gathered:
@@ -174,7 +181,7 @@ def evaluate(request: Request) -> Evaluation:
     return Evaluation(
         setting=_setting(request, gathered),
         counts={str(name): int((answers.label == n).sum()) for n, name in enumerate(CLASSES)},
-        warnings=(*_warnings(request), *gathered.warnings),
+        warnings=(*_warnings(request, gathered), *gathered.warnings),
         figures=values,
         tables=tuple(tables),
         roc=image_level.curves(answers),
@@ -199,6 +206,8 @@ def _pictures(
     request: Request, gathered: Gathered
 ) -> tuple[list[pixel_level.Placed], dict[str, int]]:
     """Pictures of the pixel level, and the cuts of single maps from other pictures."""
+    if request.questions is not None:
+        return [], {}
     masked = {s.source for s in gathered.samples if _masked(s)}
     if not masked:
         return [], {}
@@ -234,18 +243,23 @@ def _robustness(request: Request, cases: Sequence[Case]) -> Table:
     return robustness.table(cases, parts)
 
 
-def _warnings(request: Request) -> list[str]:
+def _warnings(request: Request, gathered: Gathered) -> list[str]:
     found = [] if request.equalised else [AS_IS]
     if request.robustness and not request.equalised:
         found.append(ROBUST_AS_IS)
+    if request.questions is not None:
+        found += [NO_MASKS] * any(map(_masked, gathered.samples))
+        found += [NO_BASELINES] * (request.questions.beside is None)
     return found if request.split == "test" else [*found, ON_VAL]
 
 
 def _setting(request: Request, gathered: Gathered) -> Setting:
     present = {sample.source for sample in gathered.samples}
+    asks = request.questions
     return Setting(
-        model=Path(request.model).name,
-        digest=running.model_digest(request.model),
+        model=Path(request.model).name if asks is None else asks.way.name,
+        digest=running.model_digest(request.model) if asks is None else asks.way.digest,
+        how="" if asks is None else asks.way.how,
         package=vlm_forensics.__version__,
         data=tuple(root.name for root in request.data),
         datasets=tuple(listing.name for listing in gathered.listings),

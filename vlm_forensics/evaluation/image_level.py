@@ -23,6 +23,7 @@ from vlm_forensics.evaluation.answers import (
 from vlm_forensics.evaluation.metrics import (
     BINS,
     Figure,
+    Statistic,
     auc,
     average_precision,
     balanced_accuracy,
@@ -46,7 +47,7 @@ CURVE_POINTS = 200
 def figures(answers: Answers) -> dict[str, Figure]:
     """Every figure of the verdicts and probabilities, by the name that programs read."""
     forged, called, label = answers.forged, answers.called, answers.label
-    binary, chance = answers.called_forged, answers.probability
+    binary, ranks, chance = answers.called_forged, answers.ranks, answers.probability
     decided = called < INCONCLUSIVE
     two = forged.astype(int)
     return {
@@ -55,19 +56,28 @@ def figures(answers: Answers) -> dict[str, Figure]:
         "binary_accuracy": bootstrap(mean, (binary == two,)),
         "binary_macro_f1": bootstrap(macro_f1, (two, binary)),
         "balanced_accuracy": bootstrap(balanced_accuracy, (forged, binary)),
-        "auc": bootstrap(auc, (forged, chance)),
-        "average_precision": bootstrap(average_precision, (forged, chance)),
+        "auc": bootstrap(auc, (forged, ranks)),
+        "average_precision": bootstrap(average_precision, (forged, ranks)),
         "fpr_on_reals": bootstrap(mean, (binary[~forged] == 1,)),
         "recall_on_forged": bootstrap(mean, (binary[forged] == 1,)),
         "forged_called_real": bootstrap(mean, (binary[forged] == 0,)),
-        "ece": bootstrap(calibration_error, (forged, chance)),
-        "brier": bootstrap(brier, (forged, chance)),
+        "ece": _of_probability(calibration_error, forged, chance),
+        "brier": _of_probability(brier, forged, chance),
         "coverage": bootstrap(mean, (decided,)),
         "risk": bootstrap(mean, (binary[decided] != two[decided],)),
         "balanced_accuracy_decided": bootstrap(
             balanced_accuracy, (forged[decided], binary[decided])),
         "no_answer": bootstrap(mean, (called == NO_ANSWER,)),
     }  # fmt: skip
+
+
+def _of_probability(
+    statistic: Statistic, forged: NDArray[np.bool_], chance: NDArray[np.float64]
+) -> Figure:
+    """Not defined where nothing gives a probability."""
+    if np.isnan(chance).any():
+        return Figure(np.nan, np.nan, np.nan)
+    return bootstrap(statistic, (forged, chance))
 
 
 NAMES = {
@@ -95,15 +105,18 @@ def tables(answers: Answers, found: dict[str, Figure]) -> list[Table]:
         answers: of the pictures.
         found: their `figures`.
     """
-    made = (methods(answers), verdicts(found), confusions(answers), by_source(answers),
-            by_generator(answers), by_category(answers), shortcuts(answers))  # fmt: skip
+    made = (methods(answers), verdicts(found, calibrated=answers.calibrated), confusions(answers),
+            by_source(answers), by_generator(answers), by_category(answers),
+            shortcuts(answers))  # fmt: skip
     return [table for table in made if table is not None]
 
 
-def verdicts(found: dict[str, Figure]) -> Table:
+def verdicts(found: dict[str, Figure], *, calibrated: bool = True) -> Table:
     """The figures at the shipped thresholds."""
     rows = tuple((NAMES[key], Value.of(found[key])) for key in NAMES)
     note = "At the thresholds in the model's calibration record, which evaluation never changes."
+    if not calibrated:
+        note = "Without a calibration: verdicts, and no probability that could be scored."
     return Table(id="verdicts", title="Verdicts and probabilities", note=note,
                  columns=("figure", "value (95 % interval)"), rows=rows)  # fmt: skip
 
@@ -111,9 +124,10 @@ def verdicts(found: dict[str, Figure]) -> Table:
 def methods(answers: Answers) -> Table:
     """Ours beside what it has to beat."""
     called = answers.called_forged
-    rows = [_method(OURS, method_row(answers, answers.shares, called)),
-            _method(f"{OURS}, probability of forgery",
-                    method_row(answers, answers.probability, called))]  # fmt: skip
+    rows = [_method(f"{OURS}, probability of forgery" if answers.calibrated else OURS,
+                    method_row(answers, answers.ranks, called))]  # fmt: skip
+    if answers.calibrated:
+        rows.insert(0, _method(OURS, method_row(answers, answers.shares, called)))
     for baseline in baselines.BASELINES:
         scores = baseline_scores(answers, baseline)
         if scores is not None:
@@ -123,11 +137,15 @@ def methods(answers: Answers) -> Table:
             rows.append(row if baseline.calls else (*row[:-1], NO_THRESHOLD))
     constant = np.full(len(answers), float(answers.forged.mean() > 0.5))
     rows.append(_method("majority class", method_row(answers, constant, constant.astype(int))))
-    note = (
+    ours = (
         "The first row ranks synthetic and tampered each by its own probability against real, the "
-        "second all by the probability of forgery. TPR is read off at the false positive rate of "
-        "these pictures. Baselines call at 0.5 and never abstain; a score without a threshold only "
-        "ranks."
+        "second all by the probability of forgery. "
+    )
+    if not answers.calibrated:
+        ours = "The first row ranks by a score that is no probability. "
+    note = ours + (
+        "TPR is read off at the false positive rate of these pictures. Baselines call at 0.5 and "
+        "never abstain; a score without a threshold only ranks."
     )
     return Table(id="methods", title="Methods", note=note, columns=METHOD_COLUMNS, rows=tuple(rows))
 
@@ -203,7 +221,7 @@ def _groups(
         called = forged_call(answers.called[own])
         two = answers.forged[own].astype(int)
         rows.append((
-            key, int(own.sum()), Value.of(ranking(group, group.probability, None)),
+            key, int(own.sum()), Value.of(ranking(group, group.ranks, None)),
             Value.of(bootstrap(balanced_accuracy, (group.forged, group.called_forged))),
             Value.of(bootstrap(mean, (right,))), Value.of(bootstrap(mean, (called == two,))),
         ))  # fmt: skip
@@ -235,7 +253,7 @@ def shortcuts(answers: Answers) -> Table | None:
 
 def curves(answers: Answers) -> tuple[Curve, ...]:
     """ROC curves of ours and of every baseline that has a threshold."""
-    named = {OURS: answers.probability}
+    named = {OURS: answers.ranks}
     for baseline in (baseline for baseline in baselines.BASELINES if baseline.calls):
         scores = baseline_scores(answers, baseline)
         if scores is not None:
@@ -252,6 +270,8 @@ def curves(answers: Answers) -> tuple[Curve, ...]:
 
 def reliability_bins(answers: Answers) -> tuple[Bin, ...]:
     """The reliability diagram of the probability of forgery; empty ranges are left out."""
+    if not answers.calibrated:
+        return ()
     bins = reliability(answers.forged, answers.probability)
     return tuple(
         Bin(count=int(count), confidence=round(float(confidence), 6),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,27 +58,19 @@ class Judge:
         A sample whose files do not decode is `broken`; one that the system refuses although
         they do is `failed`.
         """
-        try:
-            original = read_pixels(sample.path)
-            fault = decoding_fault(sample) if look.placement or look.rationale else None
-            if fault is not None:
-                return Judged(broken=f"{fault.code.value}: {fault.why}")
-            stored = sample.path.read_bytes()
-        except DECODE_ERRORS as error:
-            fault = decoding_fault(sample)
-            why = f"{fault.code.value}: {fault.why}" if fault else f"broken_image: {error}"
-            return Judged(broken=why)
-        data = stored if look.view == conditions.FILE else conditions.render(original, look.view)
+        given = opened(sample, look)
+        if isinstance(given, Judged):
+            return given
         self._tapped = {}
         try:
-            found = self.detector.examine(EvidenceImage.from_bytes(data, sample.path.name))
+            found = self.detector.examine(EvidenceImage.from_bytes(given.data, sample.path.name))
         except VlmfError as error:
-            return self._failed(sample, look, original, error.code)
+            return self._failed(sample, look, given.original, error.code)
         if not found.report.classes:
-            return self._failed(sample, look, original, "model_failed")
+            return self._failed(sample, look, given.original, "model_failed")
         if look.baselines and self._tapped:
             self._tapped |= self._training_free(found.image)
-        return self._judged(found, sample, look, _facts(stored, data) if look.baselines else None)
+        return self._judged(found, sample, look, given.facts if look.baselines else None)
 
     def _training_free(self, image: EvidenceImage) -> baselines.Tapped:
         """The scores of this form of the picture, which is not equalised once more."""
@@ -112,13 +104,40 @@ class Judge:
             baselines=baselines.measured(found.image, self._tapped) if look.baselines else {},
             placement=_placement(found, truth_mask(sample, look.view, shape))
             if look.placement else None,
-            explained=_explained(report, sample, look.view, shape) if look.rationale else None,
+            explained=explained(report, sample, look.view, shape) if look.rationale else None,
         )  # fmt: skip
 
 
-def _facts(stored: bytes, given: bytes) -> dict[str, tuple[float, ...]]:
-    found = {"before": baselines.file_facts(stored), "after": baselines.file_facts(given)}
-    return {when: tuple(facts) for when, facts in found.items()}
+class Opened(NamedTuple):
+    """A sample that can be read, and the file that a judge is given for it."""
+
+    original: NDArray[np.uint8]
+    """`[H, W, 3]`, stored grid."""
+    stored: bytes
+    data: bytes
+    """In the form of the look."""
+
+    @property
+    def facts(self) -> dict[str, tuple[float, ...]]:
+        """Facts of both files."""
+        found = {"before": self.stored, "after": self.data}
+        return {when: tuple(baselines.file_facts(data)) for when, data in found.items()}
+
+
+def opened(sample: Sample, look: Look) -> Opened | Judged:
+    """The file to judge, or why the dataset's own files cannot be read."""
+    try:
+        original = read_pixels(sample.path)
+        fault = decoding_fault(sample) if look.placement or look.rationale else None
+        if fault is not None:
+            return Judged(broken=f"{fault.code.value}: {fault.why}")
+        stored = sample.path.read_bytes()
+    except DECODE_ERRORS as error:
+        fault = decoding_fault(sample)
+        why = f"{fault.code.value}: {fault.why}" if fault else f"broken_image: {error}"
+        return Judged(broken=why)
+    data = stored if look.view == conditions.FILE else conditions.render(original, look.view)
+    return Opened(original, stored, data)
 
 
 def truth_mask(sample: Sample, view: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -158,7 +177,8 @@ def _defined(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _explained(report: Report, sample: Sample, view: str, shape: tuple[int, int]) -> Explained:
+def explained(report: Report, sample: Sample, view: str, shape: tuple[int, int]) -> Explained:
+    """What the report says beyond the verdict; `shape` is that of the file it is about."""
     claims = report.rationale.claims
     boxes = {region.id: region.box for region in report.regions}
     truth = annotated_places(sample, view, shape)

@@ -60,6 +60,10 @@ class Judged(_Part):
     verdict: Verdict = Verdict.INCONCLUSIVE
     classes: tuple[float, float, float] | None = None
     """Calibrated probabilities in the order of `CLASSES`."""
+    calibrated: bool = True
+    """The system gives probabilities; otherwise only a score, which ranks."""
+    score: float | None = None
+    """Of a system without probabilities, higher = more forged; None where there is no answer."""
     parse_status: Literal["ok", "repaired", "unparsed", "not_asked"] = "not_asked"
     facts: dict[str, tuple[float, ...]] | None = None
     """`baselines.file_facts` of the dataset's file and of what the model was given."""

@@ -49,6 +49,8 @@ class Protocol(BaseModel):
     """Name of the adapter in `datasets/`."""
     split: Literal["val", "test", "all"]
     """`all` where the authors publish pictures for testing only, without naming a split."""
+    way: Literal["", "truthlens"] = ""
+    """How a vision-language model is asked, where the protocol says so; empty for any system."""
     notes: str
     anchors: tuple[Anchor, ...]
 

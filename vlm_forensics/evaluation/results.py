@@ -79,7 +79,9 @@ class Setting(_Part):
 
     model: str
     digest: str
-    """Over every file of the model."""
+    """Over every file of the model; of questions, over models, prompts, probes and calibration."""
+    how: str = ""
+    """How a vision-language model was asked and judged; empty for a tuned model."""
     package: str
     """Version of vlm_forensics."""
     data: tuple[str, ...]

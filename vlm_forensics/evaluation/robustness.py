@@ -42,7 +42,7 @@ def _row(name: str, before: Answers, after: Answers) -> tuple[Cell, ...]:
     flips = np.asarray(before.called != after.called)
     return (
         name, len(before), Value.of(bootstrap(mean, (flips,))),
-        Value.of(bootstrap(auc, (forged, after.probability))),
-        Value.of(bootstrap(auc_drop, (forged, before.probability, after.probability))),
+        Value.of(bootstrap(auc, (forged, after.ranks))),
+        Value.of(bootstrap(auc_drop, (forged, before.ranks, after.ranks))),
         Value.of(bootstrap(balanced_accuracy, (forged, after.called_forged))),
     )  # fmt: skip

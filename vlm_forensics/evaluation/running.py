@@ -19,6 +19,7 @@ from vlm_forensics.datasets.base import Blob, Sample
 from vlm_forensics.evaluation.baselines import BASELINES
 from vlm_forensics.evaluation.judge import Judge
 from vlm_forensics.evaluation.judged import Case, Judged, Look
+from vlm_forensics.evaluation.questions import QuestionJudge
 from vlm_forensics.training_free.meter import autoencoder
 
 ROWS = 1
@@ -39,21 +40,24 @@ def model_digest(model: str | Path) -> str:
 
 
 def judge_all(
-    tasks: Sequence[Task], model: str | Path, cache: Path, *, workers: int = 1, fresh: bool = False
-) -> list[Case]:
+    tasks: Sequence[Task], model: str | Path | QuestionJudge, cache: Path, *, workers: int = 1,
+    fresh: bool = False,
+) -> list[Case]:  # fmt: skip
     """One case per task, in order; results in the `cache` (JSON Lines) are not computed again.
 
     A result's key is made of the bytes of image, masks and original, the annotated boxes, the
-    look, the model's digest, the prompt and the version of this package.
+    look, the model's digest, the prompt and the version of this package. An endpoint's failure may
+    pass: it counts now and is tried again by the next run.
 
     Args:
         tasks: what to judge.
-        model: name or folder.
+        model: name or folder, or who asks a model.
         cache: made when it does not exist; results are appended as they come.
-        workers: processes; 1 judges in this one.
+        workers: processes; 1 judges in this one, as questions always do.
         fresh: compute everything again.
     """
-    keys = _keys(tasks, model_digest(model))
+    digest = model.digest if isinstance(model, QuestionJudge) else model_digest(model)
+    keys = _keys(tasks, digest)
     known = {} if fresh else _read(cache)
     todo = {key: task for key, task in zip(keys, tasks, strict=True) if key not in known}
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +65,8 @@ def judge_all(
         results = _results(list(todo.values()), model, workers)
         for key, judged in zip(todo, results, strict=True):
             known[key] = judged
+            if judged.failed.startswith("endpoint_"):
+                continue
             file.write(json.dumps({"key": key, "judged": judged.model_dump(mode="json")}) + "\n")
             file.flush()
     return [Case(task.sample, known[key]) for key, task in zip(keys, tasks, strict=True)]
@@ -103,8 +109,13 @@ def _read(path: Path) -> dict[str, Judged]:
     return known
 
 
-def _results(tasks: list[Task], model: str | Path, workers: int) -> Iterator[Judged]:
+def _results(
+    tasks: list[Task], model: str | Path | QuestionJudge, workers: int
+) -> Iterator[Judged]:
     if not tasks:
+        return
+    if isinstance(model, QuestionJudge):
+        yield from _tracked((model.judge(*task) for task in tasks), len(tasks))
         return
     names = [str(model)] * len(tasks)
     if workers == 1:

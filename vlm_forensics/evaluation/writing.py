@@ -23,11 +23,12 @@ def to_markdown(found: Evaluation) -> str:
 def described(setting: Setting) -> str:
     """One sentence on model, data and way."""
     with_text = "with" if setting.rationale else "without"
+    last = f"asked questions, {setting.how}" if setting.how else f"{with_text} the language model"
     limit = f", the first {setting.limit} of each source and label" if setting.limit else ""
     return (
         f"Model {setting.model} ({setting.digest}), vlm_forensics {setting.package}; data "
         f"{', '.join(setting.data)}; split {setting.split}{limit}; pictures {setting.view}; "
-        f"{with_text} the language model."
+        f"{last}."
     )
 
 

@@ -109,9 +109,10 @@ def asked_line(vqa: Vqa) -> str:
     states = Counter(probe.state for probe in vqa.probes)
     counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in sorted(states.items()))
     total = sum(len(probe.answers) for probe in vqa.probes)
+    cost = "" if vqa.cost is None else f"; cost {vqa.cost:.4g}"
     return (
         f"{len(vqa.probes)} signs looked for ({', '.join(vqa.sets)}): {counts}; "
-        f"{vqa.unparsed} of {total} answers could not be read"
+        f"{vqa.unparsed} of {total} answers could not be read{cost}"
     )
 
 

@@ -6,12 +6,13 @@ import hashlib
 import json
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from vlm_forensics import weights
 from vlm_forensics.endpoint import AnswerError
+from vlm_forensics.vqa.budget import Budget
 from vlm_forensics.vqa.engines import Engine
 from vlm_forensics.vqa.pictures import Picture
 
@@ -39,6 +40,7 @@ class Asker:
     picture: Picture
     image_sha256: str
     """Of the file."""
+    budget: Budget = field(default_factory=Budget)
 
     def ask(self, name: str, question: str, *, shown: bool = True) -> Said:
         """The answer to a question.
@@ -51,11 +53,13 @@ class Asker:
         Raises:
             EndpointError: the endpoint cannot be asked.
             ModelError: the model cannot be asked.
+            SpentError: the limit of cost is reached.
         """
         path = self._path(name, question)
         kept = _read(path)
         if kept is not None:
             return Said(kept, "", cached=True)
+        self.budget.check()
         try:
             text = self.engine.answer(question, self.picture if shown else None)
         except AnswerError as error:

@@ -9,18 +9,27 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
 from vlm_forensics import metadata, prompts
+from vlm_forensics.calibration import strength
 from vlm_forensics.detector import NO_PROMPT, Examination
-from vlm_forensics.endpoint import Usage
 from vlm_forensics.features import measure_all
 from vlm_forensics.features.base import Measurement
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.limits import limits
 from vlm_forensics.rationale import rationale
-from vlm_forensics.report import Evidence, ModelRecord, Notice, Report, RunMode
+from vlm_forensics.report import (
+    AnswerCalibration,
+    Evidence,
+    ModelRecord,
+    Notice,
+    Report,
+    RunMode,
+)
 from vlm_forensics.steps import Steps
-from vlm_forensics.taxonomy import Verdict
-from vlm_forensics.vqa import aggregation, judging, observations, routing
+from vlm_forensics.taxonomy import Strength, Verdict
+from vlm_forensics.vqa import aggregation, calibrated, judging, observations, routing
 from vlm_forensics.vqa.asking import Asker
+from vlm_forensics.vqa.budget import Budget
+from vlm_forensics.vqa.calibrated import AnswerFile
 from vlm_forensics.vqa.engines import Engine
 from vlm_forensics.vqa.judging import Decision
 from vlm_forensics.vqa.pictures import Picture, picture
@@ -35,7 +44,12 @@ _CARRIED_OVER = frozenset({"tiny", "heavy_compression", "grayscale"})
 _UNCALIBRATED = Notice(
     code="uncalibrated",
     message="The verdict is counted from answers of a general vision-language model, which often "
-    "sees signs that are not there. No probability can be given, and no place is marked.",
+    "sees signs that are not there, by a rule whose numbers were set by hand. No probability can "
+    "be given, and no place is marked.",
+)
+_CALIBRATED = (
+    "The probability was fitted on {counts} pictures that this model judged, of the data that it "
+    "was calibrated on; on other kinds of pictures it may be far off. No place is marked."
 )
 _NO_VLM = Notice(
     code="no_model",
@@ -52,17 +66,27 @@ class VqaExaminer:
         sets: names of probe sets; None lets the engine choose what fits the picture.
         judge: a language model that must agree with the rule; None for the rule alone.
         scores: training-free scores among photographs of the user's own, as further evidence.
+        calibration: fitted on answers of this engine; None for the rule set by hand, which gives
+            no probability.
+        budget: over engine and judge; None to ask without a limit and without prices.
 
     Raises:
-        InputError: unknown_probes.
+        InputError: unknown_probes, calibration_mismatch.
     """
 
     def __init__(
         self, engine: Engine | None, *, sets: Sequence[str] | None = None,
         judge: Engine | None = None, scores: TrainingFree | None = None,
+        calibration: AnswerFile | None = None, budget: Budget | None = None,
     ) -> None:  # fmt: skip
         self._engine, self._judge, self._scores = engine, judge, scores
         self._route = None if sets is None else routing.named(sets)
+        if calibration is not None and engine is not None:
+            calibration.check(engine.id, sets)
+        self._calibration = None if calibration is None else calibration.as_record()
+        engines = {id(e): e for e in (engine, judge) if e is not None}
+        self.budget = budget or Budget(tuple(engines.values()))
+        """What all its questions cost so far, and where they stop."""
 
     def examine(self, image: EvidenceImage) -> Examination:
         """The report on one image; nothing is marked in it.
@@ -70,6 +94,7 @@ class VqaExaminer:
         Raises:
             EndpointError: the endpoint cannot be asked at all.
             ModelError: the model cannot be asked at all.
+            SpentError: the limit of cost was reached before.
         """
         steps = Steps()
         with steps("features"):
@@ -96,18 +121,20 @@ class VqaExaminer:
         self, engine: Engine, image: EvidenceImage, measurements: Mapping[str, Measurement],
         steps: Steps,
     ) -> Report:  # fmt: skip
-        shown, before = picture(image), self._spent()
-        judge = Asker(self._judge, shown, image.sha256) if self._judge else None
-        found = question(Asker(engine, shown, image.sha256), self._route, judge, steps)
+        shown, before = picture(image), self.budget.spent
+        judge = Asker(self._judge, shown, image.sha256, self.budget) if self._judge else None
+        asker = Asker(engine, shown, image.sha256, self.budget)
+        found = question(asker, self._route, judge, steps, self._calibration)
         assessed = self._assessed(image, steps)
         rows = (*observations.of_probes(found.records),
                 *observations.without_model(image, measurements, assessed))  # fmt: skip
         report = _report(
             image, _decided(found), observations.numbered(rows), found, steps,
-            _limits(image, measurements, shown), self._record(_prompts(found)),
+            _limits(image, measurements, shown, self._calibration),
+            self._record(_prompts(found)),
         )  # fmt: skip
-        used = Usage(*(new - old for new, old in zip(self._spent(), before, strict=True)))
-        record = found.as_record(engine.id, self._judge.id if self._judge else "rule", used)
+        judges = self._judge.id if self._judge else found.first.by
+        record = found.as_record(engine.id, judges, self.budget.spent.since(before))
         return report.model_copy(update={"vqa": record})
 
     def _assessed(self, image: EvidenceImage, steps: Steps) -> Assessment | None:
@@ -120,22 +147,25 @@ class VqaExaminer:
 
     def _record(self, asked: Mapping[str, str]) -> ModelRecord:
         """What ran, with the digests of the prompts that were used."""
-        engine, scores = self._engine, self._scores
+        engine = self._engine
         return ModelRecord(
             id=engine.id if engine else _MEASURED_ID,
             digests={**asked, **(engine.digests if engine else {})},
             prompt=aggregation.ASK if engine else NO_PROMPT,
-            calibration="none" if scores is None else f"reals {_digest(scores)}",
-            thresholds=dict(judging.THRESHOLDS) if engine else {}, seed=0,
+            calibration="; ".join(self._calibrations()) or "none",
+            thresholds=self._thresholds() if engine else {}, seed=0,
             dtype=engine.dtype if engine else "none", device=engine.device if engine else "cpu",
             versions={name: version(name) for name in ("torch", "transformers", "numpy", "pillow")},
         )  # fmt: skip
 
-    def _spent(self) -> tuple[int, int, int]:
-        """Tokens of all engines so far."""
-        engines = {id(e): e for e in (self._engine, self._judge) if e is not None}
-        used = sum((engine.usage for engine in engines.values()), Usage())
-        return used.input, used.output, used.uncounted
+    def _calibrations(self) -> list[str]:
+        answers = [f"answers {self._calibration.id}"] if self._calibration else []
+        return answers + ([f"reals {_digest(self._scores)}"] if self._scores else [])
+
+    def _thresholds(self) -> dict[str, float]:
+        if self._calibration is None:
+            return dict(judging.THRESHOLDS)
+        return dict(calibrated.thresholds(self._calibration))
 
 
 def _digest(scores: TrainingFree) -> str:
@@ -155,15 +185,24 @@ def _report(
     steps: Steps, limits: tuple[Notice, ...], model: ModelRecord,
 ) -> Report:  # fmt: skip
     said = observations.claims(decided.carried_by, found.records, observed)
+    classes = found.classes
+    forged = 1 - classes[str(Verdict.REAL)] if classes else None
     return Report(
         image=image.facts(), verdict=decided.verdict, reasons=decided.reasons,
-        score=judging.score(found.records), probability=None, strength=None, classes={},
+        score=judging.score(found.records), probability=forged, classes=classes,
+        strength=_strength(decided.verdict, forged),
         rationale=rationale(decided.verdict, said, (), None, observed), evidence=tuple(observed),
         regions=(), mask=None, consistency=None, provenance=metadata.read(image), limits=limits,
         model=model, steps=steps.done, parse_status=_parse_status(found),
         mode=RunMode(asked="vqa", ran="vqa" if found.records else "measurements"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
+
+
+def _strength(verdict: Verdict, forged: float | None) -> Strength | None:
+    if forged is None or verdict is Verdict.INCONCLUSIVE:
+        return None
+    return strength(1 - forged if verdict is Verdict.REAL else forged)
 
 
 def _parse_status(found: Questioned) -> Literal["ok", "repaired", "unparsed", "not_asked"]:
@@ -177,14 +216,23 @@ def _parse_status(found: Questioned) -> Literal["ok", "repaired", "unparsed", "n
 
 
 def _limits(
-    image: EvidenceImage, measurements: Mapping[str, Measurement], shown: Picture | None
-) -> tuple[Notice, ...]:
+    image: EvidenceImage, measurements: Mapping[str, Measurement], shown: Picture | None,
+    calibration: AnswerCalibration | None = None,
+) -> tuple[Notice, ...]:  # fmt: skip
     kept = tuple(n for n in limits(image, measurements) if n.code in _CARRIED_OVER)
     if shown is None:
         return kept
     message = f"The model is shown the picture reduced {shown.reduced:.1f} times."
     reduced = Notice(code="reduced", message=message)
-    return (_UNCALIBRATED, *((reduced,) if shown.reduced > 1 else ()), *kept)
+    return (_trust(calibration), *((reduced,) if shown.reduced > 1 else ()), *kept)
+
+
+def _trust(calibration: AnswerCalibration | None) -> Notice:
+    """Where the verdict's numbers come from."""
+    if calibration is None:
+        return _UNCALIBRATED
+    counts = ", ".join(f"{count} {label}" for label, count in calibration.counts.items())
+    return Notice(code="calibrated_answers", message=_CALIBRATED.format(counts=counts))
 
 
 def _prompts(found: Questioned) -> dict[str, str]:

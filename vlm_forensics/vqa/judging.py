@@ -12,6 +12,9 @@ The rule counts *settled* probes: present or absent, stated with a confidence of
 
 A language model as judge can only agree: where it says something else, or cannot be read, the
 verdict is inconclusive. So nothing that an answer says can turn a verdict.
+
+The rule's numbers were set by hand. Where a calibration of this very model is given, `calibrated`
+judges in the rule's place, with fitted numbers.
 """
 
 from __future__ import annotations
@@ -45,8 +48,8 @@ _NOT_READABLE = "No answer of the vision-language model could be read."
 _TOO_FEW = "Too few questions were settled: {settled} of {asked}."
 _SINGLE = "A single sign of forgery was seen, or too few among those looked for."
 _BOTH = "Signs speak for a generated picture and for an altered one alike."
-_SAID = "The vision-language model as judge says {verdict}, the rule says {rule}."
-_NO_JUDGE = "The answer of the vision-language model as judge could not be read ({why})."
+_SAID = "The language model as judge says {verdict}, the {first} says {rule}."
+_NO_JUDGE = "The answer of the language model as judge could not be read ({why})."
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,7 @@ def decide(judgements: Sequence[Judgement]) -> Decision:
             message = _NO_JUDGE.format(why=other.why)
             reasons.append(Notice(code="judge_unparsed", message=message))
         elif other.verdict is not rule.verdict:
-            message = _SAID.format(verdict=other.verdict, rule=rule.verdict)
+            message = _SAID.format(verdict=other.verdict, first=rule.by, rule=rule.verdict)
             reasons.append(Notice(code="judges_disagree", message=message))
     if reasons:
         return Decision(Verdict.INCONCLUSIVE, tuple(reasons), ())

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vlm_forensics.endpoint import Usage
-from vlm_forensics.errors import EndpointError, ModelError, VlmfError
-from vlm_forensics.report import Judgement, ProbeRecord, Vqa
+from vlm_forensics.errors import EndpointError, ModelError, SpentError, VlmfError
+from vlm_forensics.report import AnswerCalibration, Judgement, ProbeRecord, Vqa
 from vlm_forensics.steps import Steps
 from vlm_forensics.taxonomy import Verdict
-from vlm_forensics.vqa import judging, routing
+from vlm_forensics.vqa import calibrated, judging, routing
 from vlm_forensics.vqa.aggregation import ask_probe
 from vlm_forensics.vqa.asking import Asker
+from vlm_forensics.vqa.budget import Spent
 from vlm_forensics.vqa.probes import Probe, by_cost
 from vlm_forensics.vqa.routing import Route
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 HOPELESS = 4
 """Probes in a row from the first on without a readable answer, after which no more is asked."""
 
-Stopped = Literal["settled", "asked_all", "unreadable", "engine_failed"]
+Stopped = Literal["settled", "asked_all", "unreadable", "engine_failed", "cost_limit"]
 
 
 @dataclass
@@ -33,6 +33,8 @@ class Questioned:
     """What was asked and answered so far."""
 
     route: Route | None = None
+    calibration: AnswerCalibration | None = None
+    """Judges in the rule's place. It was fitted on all answers, so all are asked for."""
     records: list[ProbeRecord] = field(default_factory=list)
     stopped: Stopped = "asked_all"
     judgements: list[Judgement] = field(default_factory=list)
@@ -44,18 +46,37 @@ class Questioned:
         """Answers that could not be read."""
         return sum(a.status == "unparsed" for record in self.records for a in record.answers)
 
-    def as_record(self, engine: str, judge: str, used: Usage) -> Vqa:
+    @property
+    def first(self) -> Judgement:
+        """The judgement of what was answered so far, before any language model's."""
+        if self.calibration is None:
+            return judging.by_rule(self.records)
+        return calibrated.judge(self.records, self.calibration)
+
+    @property
+    def classes(self) -> dict[str, float]:
+        """Calibrated probabilities; empty without a calibration or when asking failed."""
+        if self.calibration is None or self.failure is not None:
+            return {}
+        return calibrated.probabilities(self.records, self.calibration)
+
+    def as_record(self, engine: str, judge: str, spent: Spent) -> Vqa:
         """The part of the report."""
         assert self.route is not None
+        used = spent.usage
         return Vqa(
             engine=engine, judge=judge, sets=tuple(s.name for s in self.route.sets),
             chosen_by=self.route.chosen_by, probes=tuple(self.records), stopped=self.stopped,
             judgements=tuple(self.judgements), unparsed=self.unparsed, input_tokens=used.input,
-            output_tokens=used.output, uncounted=used.uncounted,
+            output_tokens=used.output, uncounted=used.uncounted, cost=spent.cost,
+            calibration=self.calibration,
         )  # fmt: skip
 
 
-def question(asker: Asker, route: Route | None, judge: Asker | None, steps: Steps) -> Questioned:
+def question(
+    asker: Asker, route: Route | None, judge: Asker | None, steps: Steps,
+    calibration: AnswerCalibration | None = None, *, exhaustive: bool = False,
+) -> Questioned:  # fmt: skip
     """Asks and judges.
 
     An engine that fails before a first probe is answered raises: nothing was examined. Later it
@@ -66,22 +87,27 @@ def question(asker: Asker, route: Route | None, judge: Asker | None, steps: Step
         route: sets that a user named; None lets the engine choose.
         judge: a language model beside the rule.
         steps: of the run.
+        calibration: judges in the rule's place.
+        exhaustive: ask everything, also where the rule is settled; always so with a calibration.
 
     Raises:
         EndpointError: the endpoint cannot be asked at all.
         ModelError: the model cannot be asked at all.
+        SpentError: the limit of cost was reached before.
     """
-    found = Questioned(route)
+    found = Questioned(route, calibration)
+    to_the_end = exhaustive or calibration is not None
     stages: tuple[tuple[str, Callable[[], None]], ...] = (
         ("route", lambda: _route(asker, found)),
-        ("probes", lambda: _ask_all(asker, found)),
+        ("probes", lambda: _ask_all(asker, found, to_the_end)),
         ("judge", lambda: _judge(judge, found)),
     )
     for name, work in stages:
         _stage(name, work, found, steps)
         if found.failure is not None:
-            found.judgements = [judging.by_rule(found.records)]
-            found.stopped = "engine_failed"
+            found.judgements = [found.first]
+            spent = isinstance(found.failure, SpentError)
+            found.stopped = "cost_limit" if spent else "engine_failed"
             break
     return found
 
@@ -93,7 +119,7 @@ def _stage(name: str, work: Callable[[], None], found: Questioned, steps: Steps)
             work()
         if failed:
             found.failure = ModelError("model_failed", "asking failed unexpectedly", hint="-vv")
-    except (EndpointError, ModelError) as error:
+    except (EndpointError, ModelError, SpentError) as error:
         log.warning("%s failed: %s", name, error.message)
         steps.fail(name, error.code, time.perf_counter() - begun)
         found.failure = error
@@ -106,14 +132,14 @@ def _route(asker: Asker, found: Questioned) -> None:
         found.route = routing.route(asker)
 
 
-def _ask_all(asker: Asker, found: Questioned) -> None:
+def _ask_all(asker: Asker, found: Questioned, to_the_end: bool) -> None:
     assert found.route is not None
     for group in by_cost(found.route.sets):
         _ask_group(asker, group, found)
         if _hopeless(found.records):
             found.stopped = "unreadable"
             return
-        if judging.by_rule(found.records).verdict is not Verdict.INCONCLUSIVE:
+        if not to_the_end and judging.by_rule(found.records).verdict is not Verdict.INCONCLUSIVE:
             found.stopped = "settled"
             return
 
@@ -136,7 +162,7 @@ def _hopeless(records: Sequence[ProbeRecord]) -> bool:
 
 
 def _judge(judge: Asker | None, found: Questioned) -> None:
-    found.judgements.append(judging.by_rule(found.records))
+    found.judgements.append(found.first)
     # Nothing that a language model says could lift an inconclusive verdict, so it is not asked.
     if judge is not None and found.judgements[0].verdict is not Verdict.INCONCLUSIVE:
         found.judgements.append(judging.by_model(judge, found.records))

@@ -17,8 +17,8 @@ from vlm_forensics.cli.vlm import request_fields
 
 if TYPE_CHECKING:
     from vlm_forensics.annotating.running import Estimate, Summary
-    from vlm_forensics.annotating.spending import Prices
     from vlm_forensics.datasets.base import Sample
+    from vlm_forensics.spending import Prices
 
 EPILOG = """\b
 Each image goes to the endpoint as it is, metadata included, with its class;
@@ -130,7 +130,7 @@ def _prices(sent: float | None, answered: float | None, limit: float | None) -> 
             raise typer.BadParameter("it needs --price-in and --price-out",
                                      param_hint="--max-cost")  # fmt: skip
         return None
-    from vlm_forensics.annotating.spending import Prices
+    from vlm_forensics.spending import Prices
 
     return Prices(sent, answered)
 
@@ -204,7 +204,7 @@ def _print(out: Path, done: Summary) -> None:
 
 def _leave(done: Summary) -> None:
     """Say why the run stopped, and leave with the documented exit code."""
-    from vlm_forensics.annotating.spending import SpentError
+    from vlm_forensics.errors import SpentError
 
     if done.stopped:
         console.fail(done.stopped)

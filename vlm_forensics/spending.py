@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from vlm_forensics.endpoint import Usage
-from vlm_forensics.errors import VlmfError
+from vlm_forensics.errors import SpentError
 
 PER = 1_000_000
 """Tokens that a price is for."""
@@ -22,10 +22,6 @@ class Prices:
     def of(self, usage: Usage) -> float:
         """The cost of these tokens."""
         return (usage.input * self.input + usage.output * self.output) / PER
-
-
-class SpentError(VlmfError):
-    """The limit of cost is reached: `cost_limit`, or `cost_unknown` where it cannot be kept."""
 
 
 class Account:
@@ -73,11 +69,26 @@ class Account:
         Raises:
             SpentError: no further call may be made.
         """
-        if self._limit is None or self.spent is None:
-            return
-        if self._usage.uncounted:
-            raise SpentError("cost_unknown", "an answer came without a count of its tokens",
-                             hint="leave out --max-cost for this endpoint")  # fmt: skip
-        if self.spent >= self._limit:
-            raise SpentError("cost_limit", f"the limit of cost, {self._limit:g}, is reached",
-                             hint="repeat the command to go on with a new limit")  # fmt: skip
+        if self._limit is not None:
+            keep(self._limit, self.spent, self._usage)
+
+
+def keep(limit: float, spent: float | None, usage: Usage) -> None:
+    """Whether a further call may be made.
+
+    Args:
+        limit: of cost.
+        spent: so far; None where there are no prices.
+        usage: tokens of these calls.
+
+    Raises:
+        SpentError: cost_limit, cost_unknown.
+    """
+    if spent is None:
+        return
+    if usage.uncounted:
+        raise SpentError("cost_unknown", "an answer came without a count of its tokens",
+                         hint="leave out --max-cost for this endpoint")  # fmt: skip
+    if spent >= limit:
+        raise SpentError("cost_limit", f"the limit of cost, {limit:g}, is reached",
+                         hint="repeat the command to go on with a new limit")  # fmt: skip
