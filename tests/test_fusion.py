@@ -72,9 +72,9 @@ def test_a_preferred_operation_is_a_signal_and_others_are_none() -> None:
     shares = {Operation.WHOLE_SUPER_RESOLUTION: 0.8, Operation.SPLICE: 0.15}
     values = fusion.signals([], np.zeros((32, 32), np.float32), shares)
     assert values["head:whole_super_resolution"] == pytest.approx(np.log(4))
-    assert values["head:splice"] == 0  # below even odds nothing is said
+    assert values["head:whole_autoencoder"] == 0  # below even odds nothing is said
     assert fusion.toward("head:whole_super_resolution") is Label.SYNTHETIC
-    assert fusion.toward("head:splice") is fusion.toward("copy_move") is Label.TAMPERED
+    assert fusion.toward("copy_move") is Label.TAMPERED
 
 
 def test_a_signal_moves_its_class_alone() -> None:

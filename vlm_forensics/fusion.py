@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from vlm_forensics.features.base import FloatMap, Measurement
 from vlm_forensics.features.clues import CONTRASTS, Clue
-from vlm_forensics.model.vocabulary import OPERATIONS
-from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Artifact, Forged, Label, Operation
+from vlm_forensics.taxonomy import Forged, Label, Operation
 
 PEAK = "peak"
-_NAMED = tuple(op for op in OPERATIONS if op is not Operation.FULL_GENERATION)
-"""Operations whose own log-odds are signals. Full generation's are not: the probe ranks better."""
-_HEAD = "head:"
-SIGNALS = ("copy_move", *CONTRASTS, PEAK, *(f"{_HEAD}{operation}" for operation in _NAMED))
+WHOLE = {f"head:{op}": op for op in (Operation.WHOLE_SUPER_RESOLUTION, Operation.WHOLE_AUTOENCODER)}
+"""Operations on the whole picture whose log-odds are signals. Those of local operations rank tampered
+pictures no better, and full generation the probe ranks better."""
+SIGNALS = ("copy_move", *CONTRASTS, PEAK, *WHOLE)
 """Names of the signals: matches, contrasts inside the marked area, how hot its peak is, and how far
 the operation head prefers an operation to all others together."""
 _LARGEST = 4.0
@@ -36,12 +35,8 @@ _SURE = 1e-3
 
 
 def toward(signal: str) -> Forged:
-    """The class for which the signal speaks: synthetic for operations on the whole picture."""
-    operation = signal.removeprefix(_HEAD)
-    whole = signal != operation and (
-        OPERATION_ARTIFACT[Operation(operation)] is Artifact.GENERATOR_TEXTURE
-    )
-    return Label.SYNTHETIC if whole else Label.TAMPERED
+    """The class for which the signal speaks."""
+    return Label.SYNTHETIC if signal in WHOLE else Label.TAMPERED
 
 
 def signals(
@@ -55,7 +50,7 @@ def signals(
         operations: shares of the operation head, summing to 1; empty for a model without it.
     """
     values = dict.fromkeys(SIGNALS, 0.0)
-    values |= {f"{_HEAD}{op}": _preferred(operations.get(op, 0.0)) for op in _NAMED}
+    values |= {name: _preferred(operations.get(op, 0.0)) for name, op in WHOLE.items()}
     for clue in found:
         if clue.feature == "copy_move" and not clue.local:
             values["copy_move"] = math.log1p(max(clue.value, 0.0))
