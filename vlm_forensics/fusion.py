@@ -20,8 +20,8 @@ from vlm_forensics.taxonomy import Forged, Label, Operation
 
 PEAK = "peak"
 WHOLE = {f"head:{op}": op for op in (Operation.WHOLE_SUPER_RESOLUTION, Operation.WHOLE_AUTOENCODER)}
-"""Operations on the whole picture whose log-odds are signals. Those of local operations rank tampered
-pictures no better, and full generation the probe ranks better."""
+"""Operations on the whole picture whose log-odds are signals. Those of local operations rank
+tampered pictures no better, and full generation the probe ranks better."""
 SIGNALS = ("copy_move", *CONTRASTS, PEAK, *WHOLE)
 """Names of the signals: matches, contrasts inside the marked area, how hot its peak is, and how far
 the operation head prefers an operation to all others together."""
