@@ -19,7 +19,7 @@ LAYERS = (
     {"errors", "taxonomy", "report", "assets", "registry"},
     {"image", "containers", "canonical", "decoding", "sandbox", "metadata", "masks", "prompts",
      "parsing", "calibration", "weights", "fetching", "safety", "conversion", "steps",
-     "endpoint", "spending"},
+     "endpoint", "spending", "kept"},
     {"features", "forge", "datasets", "annotating", "rewards", "transforms"},
     {"model", "backbones"},
     {"adapters", "assembly", "consistency", "detector", "collate", "engine", "engines", "fusion",

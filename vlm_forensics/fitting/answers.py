@@ -35,6 +35,7 @@ from vlm_forensics.errors import InputError
 from vlm_forensics.evaluation.conditions import equalised_jpeg
 from vlm_forensics.evaluation.evaluate import limited
 from vlm_forensics.evaluation.metrics import auc
+from vlm_forensics.exporting import files
 from vlm_forensics.fitting.probe_pictures import tracked
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.report import ProbeRecord
@@ -105,25 +106,15 @@ def calibrate(request: Request, out: Path) -> AnswerFile:
         ModelError: the model cannot be asked.
         SpentError: the limit of cost is reached.
     """
-    _check_output(out)
+    AnswerFile.check_output(out)
     skipped: Counter[str] = Counter()
     samples = _samples(request, skipped)
     _check_counts([CLASSES.index(sample.label) for sample in samples], skipped)
     asked = ask_all(samples, request, skipped)
     _check_counts([one.label for one in asked], skipped)
     found = summed_up(asked, request, skipped)
-    _write(out, found)
+    files.write(out, found.as_file())
     return found
-
-
-def _check_output(out: Path) -> None:
-    if not out.exists():
-        return
-    try:
-        AnswerFile.load(out)
-    except InputError as error:
-        raise InputError("output_conflict", f"{out.name} exists and is no calibration of answers",
-                         hint="give another file: --out") from error  # fmt: skip
 
 
 def _samples(request: Request, skipped: Counter[str]) -> list[Sample]:
@@ -282,9 +273,3 @@ def _held_out(forged: NDArray[np.float64], labels: NDArray[np.int64], band: Abst
         forged_called_real=float(cleared[~real].mean()),
         inconclusive=float((~called & ~cleared).mean()),
     )
-
-
-def _write(out: Path, found: AnswerFile) -> None:
-    from vlm_forensics.exporting import files
-
-    files.write(out, (found.model_dump_json(indent=1) + "\n").encode())

@@ -15,6 +15,7 @@ from pathlib import Path
 import vlm_forensics
 from vlm_forensics import weights
 from vlm_forensics.errors import InputError
+from vlm_forensics.exporting import files
 from vlm_forensics.fitting.probe_pictures import READERS, Picture, in_folder, tracked
 from vlm_forensics.image import EvidenceImage
 from vlm_forensics.training_free.meter import Meter
@@ -38,7 +39,7 @@ def calibrate(reals: Path, out: Path, *, offline: bool = False) -> Reals:
         InputError: not_found, empty_folder, too_few_images, output_conflict.
         WeightsError: weights are damaged.
     """
-    _check_output(out)
+    Reals.check_output(out)
     skipped: Counter[str] = Counter()
     pictures = list(in_folder(reals, synthetic=False, skipped=skipped).values())
     _check_count(len(pictures), skipped)
@@ -46,18 +47,8 @@ def calibrate(reals: Path, out: Path, *, offline: bool = False) -> Reals:
     measured = _measure(pictures, meter, skipped)
     _check_count(len(measured), skipped)
     found = summed_up(measured, meter.settings(), skipped)
-    _write(out, found)
+    files.write(out, found.as_file())
     return found
-
-
-def _check_output(out: Path) -> None:
-    if not out.exists():
-        return
-    try:
-        Reals.load(out)
-    except InputError as error:
-        raise InputError("output_conflict", f"{out.name} exists and is no calibration",
-                         hint="give another file: --out") from error  # fmt: skip
 
 
 def _check_count(count: int, skipped: Mapping[str, int]) -> None:
@@ -125,12 +116,6 @@ def summed_up(
         scores={name: ScoreOnReals.of(BY_NAME[name], [row[name] for row in whole.values()])
                 for name in names},
     )  # fmt: skip
-
-
-def _write(out: Path, found: Reals) -> None:
-    from vlm_forensics.exporting import files
-
-    files.write(out, (found.model_dump_json(indent=1) + "\n").encode())
 
 
 class _Kept:

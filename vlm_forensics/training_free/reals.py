@@ -7,15 +7,15 @@ them, a rank p-value is at most `a` in at most a share `a` of cases, whatever th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Final, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from vlm_forensics.calibration import reached_by
 from vlm_forensics.errors import InputError
+from vlm_forensics.kept import Kept, KeptPart
 from vlm_forensics.training_free.scores import SCORES, Score
 
 ALLOWED = 0.05
@@ -23,15 +23,10 @@ ALLOWED = 0.05
 LEAST = 20
 """Photographs; with fewer than 19 no rank is rarer than `ALLOWED`."""
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-_MAKE = "make it: vlmf calibrate --reals DIR"
 BY_NAME: Final[Mapping[str, Score]] = {score.name: score for score in SCORES}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ScoreOnReals(_Part):
+class ScoreOnReals(KeptPart):
     """One score on every photograph."""
 
     values: tuple[float, ...]
@@ -62,8 +57,11 @@ class ScoreOnReals(_Part):
         )
 
 
-class Reals(_Part):
+class Reals(Kept):
     """The scores of the user's real photographs, and how they were measured."""
+
+    what: ClassVar[str] = "calibration"
+    make: ClassVar[str] = "make it: vlmf calibrate --reals DIR"
 
     schema_version: Literal["1.0"] = "1.0"
     kind: Literal["training_free_reals"] = "training_free_reals"
@@ -92,24 +90,6 @@ class Reals(_Part):
             raise ValueError("a score has another number of values than there are photographs")
         return self
 
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """The calibration in this file.
-
-        Raises:
-            InputError: not_found, unreadable, bad_calibration.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes(), strict=True)
-        except FileNotFoundError:
-            raise InputError("not_found", f"{path.name} does not exist", hint=_MAKE) from None
-        except OSError:
-            hint = "check that it is a file, and its permissions"
-            raise InputError("unreadable", f"{path.name} cannot be read", hint=hint) from None
-        except ValidationError as error:
-            why = f"{path.name} is no calibration of this version"
-            raise InputError("bad_calibration", why, hint=_MAKE) from error
-
     def check(self, settings: Mapping[str, str]) -> None:
         """Whether numbers measured with these settings can be compared with the file's.
 
@@ -122,7 +102,7 @@ class Reals(_Part):
             known = self.settings.get(name, "")
             if known and value and known != value:
                 why = f"the calibration was made with another {name}: {known}"
-                raise InputError("calibration_mismatch", why, hint=_MAKE)
+                raise InputError("calibration_mismatch", why, hint=self.make)
 
 
 def clopper_pearson(hits: int, count: int) -> tuple[float, float]:

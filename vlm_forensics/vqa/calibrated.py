@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Final, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from vlm_forensics import prompts
 from vlm_forensics.calibration import CLASSES, Calibration, decide
 from vlm_forensics.errors import InputError
+from vlm_forensics.kept import Kept, KeptPart
 from vlm_forensics.report import AnswerCalibration, Judgement, ProbeRecord
 from vlm_forensics.taxonomy import Label, Verdict
 from vlm_forensics.vqa import aggregation, probes, routing
@@ -27,14 +27,9 @@ from vlm_forensics.vqa.probes import speaks_for
 
 METHOD: Final = "shares-of-states-1"
 """Changes with `shares`, and with how answers become states."""
-_MAKE = "make it for this model: vlmf calibrate --data DIR"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class HeldOut(_Part):
+class HeldOut(KeptPart):
     """What was measured on pictures that the numbers were not fitted on, by cross-validation."""
 
     auc: float | None
@@ -45,8 +40,11 @@ class HeldOut(_Part):
     inconclusive: float
 
 
-class AnswerFile(_Part):
+class AnswerFile(Kept):
     """What `vlmf calibrate --data` found about one model."""
+
+    what: ClassVar[str] = "calibration of answers"
+    make: ClassVar[str] = "make it for this model: vlmf calibrate --data DIR"
 
     schema_version: Literal["1.0"] = "1.0"
     kind: Literal["vqa_answers"] = "vqa_answers"
@@ -89,24 +87,6 @@ class AnswerFile(_Part):
             raise ValueError("another number of pictures than the labels say")
         return self
 
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """The calibration in this file.
-
-        Raises:
-            InputError: not_found, unreadable, bad_calibration.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes(), strict=True)
-        except FileNotFoundError:
-            raise InputError("not_found", f"{path.name} does not exist", hint=_MAKE) from None
-        except OSError:
-            hint = "check that it is a file, and its permissions"
-            raise InputError("unreadable", f"{path.name} cannot be read", hint=hint) from None
-        except ValidationError as error:
-            why = f"{path.name} is no calibration of answers of this version"
-            raise InputError("bad_calibration", why, hint=_MAKE) from error
-
     def check(self, engine: str, sets: Sequence[str] | None) -> None:
         """Whether answers of this engine to these sets may be read with it.
 
@@ -125,7 +105,7 @@ class AnswerFile(_Part):
         for wrong, how in problems:
             if wrong:
                 raise InputError("calibration_mismatch", f"the calibration was made {how}",
-                                 hint=_MAKE)  # fmt: skip
+                                 hint=self.make)  # fmt: skip
 
     def as_record(self) -> AnswerCalibration:
         """The part that a report holds."""
