@@ -84,7 +84,9 @@ def test_a_state_goes_on_where_it_was(kind: Any, corpus: Corpus) -> None:
     """As transformers resumes: batches that were trained on are skipped, one was fetched ahead."""
 
     def make() -> BalancedSampler:
-        return kind(corpus) if kind is difficulty else kind(corpus, np.arange(len(corpus)), 0)
+        if kind is difficulty:
+            return difficulty(corpus)
+        return BalancedSampler(corpus.classes, corpus.source, 0)
 
     def learn(sampler: BalancedSampler, batch: list[int]) -> None:
         if isinstance(sampler, DifficultySampler):
