@@ -20,8 +20,8 @@ COMMANDS = {
     "inspect": "Measure low-level traces of compression, noise, resampling and cloning; needs no "
                "model.",
     "eval": "Measure a model on labelled pictures, beside simple baselines, with 95 % intervals.",
-    "calibrate": "Measure training-free scores on your own real photographs, to compare pictures "
-                 "with.",
+    "calibrate": "Measure scores on your own real photographs, or a model's answers on labelled "
+                 "pictures.",
     "env": "Show versions, devices, threads, the weights cache and known breakages.",
     "demo": "Serve the page where an image is dropped and its report appears; nothing leaves here.",
     "models": "List, fetch and check the built-in model and its base weights.",
