@@ -35,6 +35,7 @@ def script(name: str) -> ModuleType:
 
 text = script("text_in_image")
 training_free = script("training_free")
+results = script("results")
 
 
 def test_twenty_pictures_of_two_kinds_in_turn() -> None:
@@ -107,3 +108,15 @@ def test_a_perfect_score_has_auc_one_and_is_flagged() -> None:
     assert other.auc["synthetic"].value == pytest.approx(0.5)
     assert other.flagged["synthetic"].value <= 0.05
     assert markdown(found).count(f"`{SCORES[0].name}`") == 2
+
+
+def test_a_second_run_that_prints_another_table_is_noticed(monkeypatch, capsys) -> None:
+    def planted(request):
+        return f"{request.split} again" if request.fresh and request.split == "test" else "same"
+
+    monkeypatch.setattr(results, "table", planted)
+    with pytest.raises(SystemExit, match="another table: test"):
+        results.main(["--data", ".", "--check"])
+    monkeypatch.setattr(results, "table", lambda _: "same")
+    results.main(["--data", ".", "--check"])
+    assert "printed the same" in capsys.readouterr().out

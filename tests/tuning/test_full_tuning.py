@@ -7,22 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 sys.path.append(str(Path(__file__).parents[1] / "backbones"))
-from tiny_families import BUILDERS, model_of
-from tiny_models import IMAGE, tokenizer
-from tuning_data import CALIBRATION, REFERENCE
+from tiny_families import BUILDERS
+from tuning_starts import snapshot, start_of, two_examples
 
 from vlm_forensics import adapters, assembly
-from vlm_forensics.collate import TextInputs
 from vlm_forensics.detector import Detector
-from vlm_forensics.fitting.corpus import Corpus
-from vlm_forensics.fitting.language_stage import Rationale
 from vlm_forensics.model.modeling import VlmForensicsModel
 from vlm_forensics.tuning import exporting, full, grpo, run, settings, sft, watching
 from vlm_forensics.tuning.examples import Examples
@@ -37,27 +32,9 @@ Pictures = Callable[[str], Path]
 REWARDS = "rewards={brevity: 1.0, mask: 1.0, consistency: 1.0}"
 
 
-def start_of(family: str) -> Start:
-    model = model_of(family).eval()
-    words: Any = tokenizer()
-    tokens = model.family.image_tokens(model.config.backbone_config)
-    picture = words.convert_ids_to_tokens(IMAGE) * tokens
-    return Start(model, TextInputs(words, model.family, picture, 2), CALIBRATION, REFERENCE)
-
-
 @pytest.fixture(scope="module")
 def examples() -> Examples:
-    rng = np.random.default_rng(0)
-    masks = np.zeros((2, 64, 64), bool)
-    masks[1, 1:26, 1:20] = True
-    corpus = Corpus(
-        rng.integers(0, 256, (2, 64, 64, 3)).astype(np.uint8), masks, np.array([0, 2]),
-        np.array([-100, 0]), np.array([True, True]), np.array(["s", "s"]), np.array(["a", "b"]),
-        np.array([90, 90]),
-    )  # fmt: skip
-    answers = ("<answer>real</answer>", "<answer>tampered [SEG]</answer>")
-    said = [Rationale(n, "real 90%", "nothing stands out", answers[n]) for n in range(2)]
-    return Examples(corpus, tuple(said))
+    return two_examples()
 
 
 def read(name: str, *changes: str) -> Any:
@@ -65,10 +42,6 @@ def read(name: str, *changes: str) -> Any:
         "method=full", "training.steps=1", "training.batch=2", "training.save_every=1",
         "training.learning_rate=0.01", *changes,
     ])  # fmt: skip
-
-
-def snapshot(model: VlmForensicsModel) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def of_language(model: VlmForensicsModel) -> set[str]:

@@ -12,13 +12,11 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "backbones"))
 from tiny_families import BUILDERS, model_of, processor_of
-from tiny_models import IMAGE, tokenizer
 from tuning_data import CALIBRATION, REFERENCE
+from tuning_starts import snapshot, start_of, two_examples
 
 from vlm_forensics import adapters
 from vlm_forensics.collate import TextInputs
-from vlm_forensics.fitting.corpus import Corpus
-from vlm_forensics.fitting.language_stage import Rationale
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.modeling import VlmForensicsModel
 from vlm_forensics.tuning import grpo, scorecard, settings, sft
@@ -30,45 +28,22 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`"),  # asked for by peft
     pytest.mark.filterwarnings("ignore:__array__ implementation"),  # PaliGemma's, inside
 ]
-ANSWERS = (
-    "<answer>real</answer>",
-    "<answer>tampered [SEG]\npasted_object | 1 2 30 40 | It.</answer>",
-)
 
 
 @pytest.fixture(params=sorted(BUILDERS))
 def start(request: pytest.FixtureRequest) -> Start:
-    model = model_of(request.param).eval()
-    words: Any = tokenizer()
-    token = words.convert_ids_to_tokens(IMAGE)
-    family = model.family
-    picture = token * family.image_tokens(model.config.backbone_config)
-    return Start(model, TextInputs(words, family, picture, 2), CALIBRATION,
-                 REFERENCE)  # fmt: skip
+    return start_of(request.param)
 
 
 @pytest.fixture(scope="module")
 def examples() -> Examples:
-    rng = np.random.default_rng(0)
-    masks = np.zeros((2, 64, 64), bool)
-    masks[1, 1:26, 1:20] = True
-    corpus = Corpus(
-        rng.integers(0, 256, (2, 64, 64, 3)).astype(np.uint8), masks, np.array([0, 2]),
-        np.array([-100, 0]), np.array([True, True]), np.array(["s", "s"]), np.array(["a", "b"]),
-        np.array([90, 90]),
-    )  # fmt: skip
-    said = [Rationale(n, "real 90%", "nothing stands out", ANSWERS[n]) for n in range(2)]
-    return Examples(corpus, tuple(said))
+    return two_examples()
 
 
 def read(name: str, *changes: str) -> Any:
     common = ("training.steps=1", "training.batch=2", "training.save_every=1", "lora.rank=2",
               "training.learning_rate=0.05", "lora.dropout=0.0")  # fmt: skip
     return settings.read(name, [*common, *changes])
-
-
-def snapshot(model: VlmForensicsModel) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def test_sft_saves_what_rebuilds_the_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from vqa_server import NOTHING, SIGN, Server, Turn, fails, says, text_of
 from vlm_forensics import cli, decoding
 from vlm_forensics import image as images
 from vlm_forensics.errors import EndpointError, SpentError, WeightsError
-from vlm_forensics.evaluation import baselines, judge, metrics, protocols
+from vlm_forensics.evaluation import baselines, judge, metrics, protocols, running
+from vlm_forensics.evaluation.questions import QuestionJudge, Way
 from vlm_forensics.evaluation.results import Evaluation
 from vlm_forensics.vqa import truthlens
 from vlm_forensics.vqa.answers import Unparsed
@@ -158,3 +160,15 @@ def test_the_protocol_names_why_no_figure_stands_there() -> None:
 def test_options_that_do_not_go_together(data: Path, words: tuple[str, ...]) -> None:
     answer = CliRunner().invoke(cli.app, ["eval", "--data", str(data), *words])
     assert answer.exit_code == 2
+
+
+def test_results_are_told_apart_by_the_model_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    way: Any = Way(cast("Any", None), "m", "how", "digest")
+    beside: Any = object()
+
+    def digest(mini: str, other: Any) -> str:
+        monkeypatch.setattr(running, "model_digest", lambda _: mini)
+        return running._judge_digest(QuestionJudge(way, other))
+
+    found = [digest("old", beside), digest("new", beside), digest("new", None)]
+    assert len(set(found)) == 3, "baselines of another built-in model would be kept"

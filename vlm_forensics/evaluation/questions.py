@@ -101,11 +101,6 @@ class QuestionJudge:
                 raise
             return cls(way, None)
 
-    @property
-    def digest(self) -> str:
-        """Tells results of this judge from those of others."""
-        return f"{self.way.digest} {'' if self.beside is None else assembly.MINI}".strip()
-
     def judge(self, sample: Sample, look: Look) -> Judged:
         """What the answers say about this sample in this form.
 

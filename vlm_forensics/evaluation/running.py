@@ -39,6 +39,13 @@ def model_digest(model: str | Path) -> str:
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _judge_digest(model: str | Path | QuestionJudge) -> str:
+    """What tells the results of this judge, baselines included, from those of others."""
+    if not isinstance(model, QuestionJudge):
+        return model_digest(model)
+    return f"{model.way.digest} {'' if model.beside is None else model_digest(assembly.MINI)}"
+
+
 def judge_all(
     tasks: Sequence[Task], model: str | Path | QuestionJudge, cache: Path, *, workers: int = 1,
     fresh: bool = False,
@@ -56,7 +63,7 @@ def judge_all(
         workers: processes; 1 judges in this one, as questions always do.
         fresh: compute everything again.
     """
-    digest = model.digest if isinstance(model, QuestionJudge) else model_digest(model)
+    digest = _judge_digest(model)
     keys = _keys(tasks, digest)
     known = {} if fresh else _read(cache)
     todo = {key: task for key, task in zip(keys, tasks, strict=True) if key not in known}
