@@ -2,7 +2,7 @@
 
     PYTHONHASHSEED=0 python training/vlmf_mini.py prepare   --data DIR --work DIR
     PYTHONHASHSEED=0 python training/vlmf_mini.py detection --data DIR --work DIR
-    … blend, calibrate, rationales, language, and the folder WORK/vlmf-mini is the model;
+    … blend, probe, calibrate, rationales, language, and the folder WORK/vlmf-mini is the model;
     baselines makes what `vlmf eval` compares it with.
 
 DIR holds an `index.csv` (see data_cards/). `VLMF_FORGE_WEIGHTS` names the folder with the
@@ -86,6 +86,13 @@ def blend(run: Any) -> None:
     print("weights of fused head, low-level stream, probe:", fit(run.data, run.work, run.config))
 
 
+def probe(run: Any) -> None:
+    """The linear probe for generated pictures once more, on natural pictures of all DIRs."""
+    from vlm_forensics.fitting.probe_stage import fit
+
+    print("weights of fused head, low-level stream, probe:", fit(run.data, run.work, run.config))
+
+
 def rationales(run: Any) -> None:
     """What stage B learns to say: measured clues and true answers."""
     from vlm_forensics.fitting import recipe
@@ -118,7 +125,7 @@ def calibrate(run: Any) -> None:
 
 STAGES = {
     f.__name__: f
-    for f in (prepare, stream, detection, blend, calibrate, rationales, language, baselines)
+    for f in (prepare, stream, detection, blend, probe, calibrate, rationales, language, baselines)
 }
 
 

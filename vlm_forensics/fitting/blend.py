@@ -30,22 +30,48 @@ def fit_probe(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights `[3, 3D]` and biases `[3]` of two logistic regressions against real.
 
-    Synthetic is fitted on natural pictures only, classes weighing the same; tampered is the row of
-    a multinomial fit over everything, sources within a class weighing by the root of their size.
+    Synthetic is fitted on natural pictures only; tampered is the row of a multinomial fit over
+    everything. Classes weigh the same, and sources within a class by the root of their size.
     """
     from sklearn.linear_model import LogisticRegression
 
-    mean, deviation = x.mean(0), x.std(0) + 1e-6
-    z, labels = (x - mean) / deviation, corpus.classes
+    mean, deviation = usual(x)
     pair = natural(corpus)
-    synthetic = LogisticRegression(C=PROBE_C, max_iter=300, class_weight="balanced")
-    synthetic.fit(z[pair], labels[pair])
+    synthetic, offset = fit_synthetic(x[pair], corpus.classes[pair], corpus.source[pair])
     every = LogisticRegression(C=PROBE_C, max_iter=300)
-    every.fit(z, labels, sample_weight=sample_weights(corpus))
-    tampered = every.coef_[2] - every.coef_[0], every.intercept_[2] - every.intercept_[0]
-    weights = np.stack([np.zeros(x.shape[1]), synthetic.coef_[0], tampered[0]]) / deviation
-    bias = np.array([0.0, synthetic.intercept_[0], tampered[1]])
-    return weights, bias - weights @ mean
+    every.fit((x - mean) / deviation, corpus.classes,
+              sample_weight=sample_weights(corpus.classes, corpus.source))  # fmt: skip
+    tampered = (every.coef_[2] - every.coef_[0]) / deviation
+    intercept = every.intercept_[2] - every.intercept_[0] - tampered @ mean
+    weights = np.stack([np.zeros(x.shape[1]), synthetic, tampered])
+    return weights, np.array([0.0, offset, intercept])
+
+
+def fit_synthetic(
+    x: NDArray[np.float32], classes: NDArray[np.int64], source: NDArray[np.str_]
+) -> tuple[NDArray[np.float64], float]:
+    """Weights `[3D]` and bias of a logistic regression, synthetic against real.
+
+    Classes weigh the same, and sources within a class by the root of their size.
+
+    Args:
+        x: `[N, 3D]` statistics of natural pictures.
+        classes: `[N]`, real or synthetic.
+        source: `[N]` names.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    mean, deviation = usual(x)
+    found = LogisticRegression(C=PROBE_C, max_iter=300)
+    found.fit((x - mean) / deviation, classes == CLASSES.index(Label.SYNTHETIC),
+              sample_weight=sample_weights(classes, source))  # fmt: skip
+    weights = found.coef_[0] / deviation
+    return weights, float(found.intercept_[0] - weights @ mean)
+
+
+def usual(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and deviation of every column, for standardising."""
+    return x.mean(0), x.std(0) + 1e-6
 
 
 def natural(corpus: Corpus) -> NDArray[np.bool_]:
@@ -54,16 +80,16 @@ def natural(corpus: Corpus) -> NDArray[np.bool_]:
     return np.asarray(generated | (corpus.classes == CLASSES.index(Label.REAL)))
 
 
-def sample_weights(corpus: Corpus) -> NDArray[np.float64]:
-    """One per sample, averaging 1."""
-    weight = np.zeros(len(corpus))
-    for c in range(len(CLASSES)):
-        members = corpus.classes == c
-        names, counts = np.unique(corpus.source[members], return_counts=True)
+def sample_weights(classes: NDArray[np.int64], source: NDArray[np.str_]) -> NDArray[np.float64]:
+    """One per sample, averaging 1: classes even, sources within one by the root of their size."""
+    weight = np.zeros(len(classes))
+    for c in np.unique(classes):
+        members = classes == c
+        names, counts = np.unique(source[members], return_counts=True)
         for name, count in zip(names, counts, strict=True):
-            weight[members & (corpus.source == name)] = count**-0.5
+            weight[members & (source == name)] = count**-0.5
         weight[members] /= weight[members].sum()
-    return np.asarray(weight * len(corpus) / weight.sum())
+    return np.asarray(weight * len(classes) / weight.sum())
 
 
 def fit_mix(heads: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:

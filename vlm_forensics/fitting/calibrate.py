@@ -43,7 +43,8 @@ def validation_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) 
     )  # fmt: skip
 
 
-def _validation_states(found: Corpus, work: Path) -> NDArray[np.float16]:
+def validation_states(found: Corpus, work: Path) -> NDArray[np.float16]:
+    """Hidden states of the validation pictures, computed once."""
     read = vision_cache.of_tower(recipe.vision_tower(), recipe.layers(), VISION_SIZE)
     return vision_cache.cache(read, found.rgb, work / "val_states.npy")
 
@@ -54,8 +55,8 @@ def blend(data: Sequence[Path], work: Path, config: dict[str, Any]) -> list[list
 
     corpus, states = recipe.cached(work)
     found = validation_corpus(data, work, config)
-    held_out = _validation_states(found, work)
-    parts = recipe.detection_parts(work, blended=False)
+    held_out = validation_states(found, work)
+    parts = recipe.detection_parts(work, recipe.UNBLENDED)
     mix = install_probe(parts, corpus, states, found, held_out)
     save_file(parts.state_dict(), work / "detection" / recipe.BLENDED)
     return mix
@@ -82,7 +83,7 @@ def install_probe(
 def calibrate(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Calibration:
     """Fits the calibration of stage A and writes it into `work`."""
     found = validation_corpus(data, work, config)
-    states = _validation_states(found, work)
+    states = validation_states(found, work)
     predicted = detection_stage.predict(recipe.detection_parts(work), found.rgb, states)
     result = fit(found, predicted, config["calibration"])
     result.save(work / "calibration.json")

@@ -30,8 +30,9 @@ from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.taxonomy import Label, Operation
 
 WORKERS = 2
-BLENDED = "blended.safetensors"
-"""Stage A with probe and head weights, below `detection/`."""
+UNBLENDED, BLENDED, PROBED = "final/model.safetensors", "blended.safetensors", "probed.safetensors"
+"""Stage A, below `detection/`: as trained, with probe and head weights, and with the probe of
+more sources."""
 
 
 def base() -> tuple[Path, Path]:
@@ -85,6 +86,16 @@ def training_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) ->
                          operations=weighted, seed=config["seed"])  # fmt: skip
 
 
+def natural_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Corpus:
+    """Real and generated training pictures, none forged, for what is fitted on these alone."""
+    if (work / "natural" / "labels.npz").is_file():
+        return corpora.load(work / "natural")
+    found = split_views(data, work, "train", config["views"]["per_image"])
+    kept = _kept(found, config["leave_out"]) & (found.label != Label.TAMPERED)
+    return corpora.build(found.where(kept), work / "natural", forged=0, operations=(),
+                         seed=config["seed"])  # fmt: skip
+
+
 def _kept(found: Views, leave_out: Sequence[str]) -> NDArray[np.bool_]:
     """The first view of every picture, the second of half of them, all of tampered ones.
 
@@ -110,13 +121,12 @@ def all_samples(corpus: Corpus) -> NDArray[np.int64]:
     return np.arange(len(corpus))
 
 
-def detection_parts(work: Path, *, blended: bool = True) -> detection_stage.DetectionParts:
-    """The trained parts of stage A, with probe and head weights unless `blended` is False."""
+def detection_parts(work: Path, state: str = PROBED) -> detection_stage.DetectionParts:
+    """The parts of stage A in one of its states."""
     from safetensors.torch import load_file
 
     parts = detection_stage.DetectionParts(mini_config())
-    path = work / "detection" / (BLENDED if blended else "final/model.safetensors")
-    parts.load_state_dict(load_file(path), strict=blended)
+    parts.load_state_dict(load_file(work / "detection" / state), strict=state != UNBLENDED)
     return parts.eval()
 
 
