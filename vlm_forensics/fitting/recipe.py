@@ -87,13 +87,15 @@ def training_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) ->
 
 
 def natural_corpus(data: Sequence[Path], work: Path, config: dict[str, Any]) -> Corpus:
-    """Real and generated training pictures, none forged, for what is fitted on these alone."""
+    """Real and generated training pictures, one view of each, none forged."""
     if (work / "natural" / "labels.npz").is_file():
         return corpora.load(work / "natural")
     found = split_views(data, work, "train", config["views"]["per_image"])
-    kept = _kept(found, config["leave_out"]) & (found.label != Label.TAMPERED)
-    return corpora.build(found.where(kept), work / "natural", forged=0, operations=(),
-                         seed=config["seed"])  # fmt: skip
+    _, first = np.unique(found.image, return_index=True)
+    drawn = np.isin(np.arange(len(found)), first) & ~np.isin(found.source, config["leave_out"])
+    return corpora.build(found.where(drawn & (found.label != Label.TAMPERED)), work / "natural",
+                         forged=0, operations=(), seed=config["seed"],
+                         qualities=tuple(config["probe"]["qualities"]))  # fmt: skip
 
 
 def _kept(found: Views, leave_out: Sequence[str]) -> NDArray[np.bool_]:
