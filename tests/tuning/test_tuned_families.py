@@ -21,7 +21,7 @@ from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.modeling import VlmForensicsModel
 from vlm_forensics.tuning import grpo, scorecard, settings, sft
 from vlm_forensics.tuning.examples import Examples
-from vlm_forensics.tuning.policy import Policy, PolicyProcessor
+from vlm_forensics.tuning.policy import Policy, PolicyProcessor, overviews, seen
 from vlm_forensics.tuning.start import Start
 
 pytestmark = [
@@ -117,6 +117,27 @@ def test_the_policy_scores_what_the_model_writes(start: Start, examples: Example
         made["input_ids"][0]), dtype=torch.long), made["pixel_values"][:1], greedy)  # fmt: skip
     length = min(alone.shape[1] - len(made["input_ids"][0]), new.shape[1])
     assert torch.equal(alone[0, -length:], new[0, :length]), "padding changed the answer"
+
+
+def test_a_picture_of_several_answers_is_looked_at_once(
+    start: Start, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overview = overviews([examples.corpus.rgb[n] for n in (1, 0, 1, 1)])
+    pixels = start.model.pixels(overview)
+    expected = start.model.detect(pixels, overview)
+    seen_at_once, detect = [], start.model.detect
+
+    def counted(*inputs: Any) -> Any:
+        seen_at_once.append(len(inputs[1]))
+        return detect(*inputs)
+
+    monkeypatch.setattr(start.model, "detect", counted)
+    found = seen(start.model, overview)
+    assert seen_at_once == [2]
+    assert torch.allclose(found.image_tokens, expected.image_tokens, atol=1e-4)
+    assert torch.allclose(found.adapter.evidence, expected.adapter.evidence, atol=1e-4)
+    assert torch.allclose(found.mask_logits, expected.mask_logits, atol=1e-4)
+    assert [len(one) for one in found.deeper] == [4] * len(expected.deeper)
 
 
 @pytest.fixture(params=sorted(BUILDERS))

@@ -44,6 +44,15 @@ class Detection(NamedTuple):
     mask_logits: Tensor  # [B, h/4, w/4] under the default prompt
     deeper: tuple[Tensor, ...] = ()  # each [B, T, text_hidden], for the first text layers
 
+    def rows(self, place: Tensor) -> Detection:
+        """These rows of the batch, `[N]` indices, any of them more than once."""
+        return Detection(
+            AdapterOutput(*(value[place] for value in self.adapter)),
+            self.image_tokens[place],
+            self.mask_logits[place],
+            tuple(one[place] for one in self.deeper),
+        )
+
 
 @dataclass
 class VlmForensicsOutput(ModelOutput):

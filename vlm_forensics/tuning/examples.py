@@ -123,22 +123,23 @@ def _key(parts: Sequence[str], seed: int) -> str:
 
 
 def build(
-    start: Start, found: Corpus, count: int, work: Path, *, seed: int,
+    start: Start, found: Corpus, count: int, work: Path, *, real: float, seed: int,
     augment: Augment | None = None,
 ) -> Examples:  # fmt: skip
-    """Examples of a class-balanced draw; measured once and re-read.
+    """Examples of a draw; measured once and re-read.
 
     Args:
         start: its detector says what the prompts hold; it must be calibrated.
         found: the pictures.
         count: at most so many.
         work: folder of the cache.
+        real: share of real pictures.
         seed: of the draw and of the wording.
         augment: what the pictures were made with; other copies are other measurements.
     """
     if start.calibration is None or start.reference is None:
         raise ValueError("the detector is not calibrated yet")
-    index = draw(found, count, np.random.default_rng(seed))
+    index = draw(found, count, real, np.random.default_rng(seed))
     facts = [_detector(start.model), start.calibration.model_dump_json(),
              *found.image[index].tolist(), *_facts(augment)]  # fmt: skip
     place = work / f"examples-{_key(facts, seed)}.jsonl"
@@ -160,11 +161,16 @@ def _detector(model: VlmForensicsModel) -> str:
     return digest.hexdigest()
 
 
-def draw(found: Corpus, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A quarter real, a quarter synthetic, half tampered with a known operation, shuffled."""
+def draw(found: Corpus, count: int, real: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows, shuffled: this share real, a third of the rest synthetic, two thirds tampered.
+
+    Tampered ones with a known operation; where a class has too few, all of it.
+    """
     known = (found.operations != IGNORE) & found.mask_known
-    shares = {Label.REAL: count // 4, Label.SYNTHETIC: count // 4,
-              Label.TAMPERED: count - 2 * (count // 4)}  # fmt: skip
+    photographs = max(1, round(count * real))
+    synthetic = round((count - photographs) / 3)
+    shares = {Label.REAL: photographs, Label.SYNTHETIC: synthetic,
+              Label.TAMPERED: count - photographs - synthetic}  # fmt: skip
     drawn = []
     for label, share in shares.items():
         ours = found.classes == CLASSES.index(label)

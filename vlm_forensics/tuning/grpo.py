@@ -21,7 +21,7 @@ from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.rewards.scoring import RewardFunction, trl_function
 from vlm_forensics.tuning import full, scorecard, sft, watching
 from vlm_forensics.tuning.examples import Examples
-from vlm_forensics.tuning.policy import Policy, PolicyProcessor, overviews
+from vlm_forensics.tuning.policy import Policy, PolicyProcessor, overviews, seen
 from vlm_forensics.tuning.settings import Grpo
 from vlm_forensics.tuning.start import Start
 
@@ -141,7 +141,7 @@ def _decoded(
     width, fill = max(map(len, completions)), text.tokenizer.pad_token_id
     new = torch.tensor([[*said, *[fill] * (width - len(said))] for said in completions])
     ids, attention, new = (one.to(model.device) for one in (ids, attention, new))
-    found = model.detect(model.pixels(pixels), pixels)
+    found = seen(model, pixels)
     masks = scorecard.prompted_masks(model, ids, attention, new, found)
     backbone.train(training)
     threshold = start.calibration.mask_threshold if start.calibration else 0.5

@@ -22,7 +22,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.model.config import VlmForensicsConfig
 from vlm_forensics.model.inputs import to_tensor
-from vlm_forensics.model.modeling import VlmForensicsModel
+from vlm_forensics.model.modeling import Detection, VlmForensicsModel
 
 
 class Reader(nn.Module):
@@ -37,8 +37,7 @@ class Reader(nn.Module):
     ) -> BaseModelOutput:
         """Last hidden states `[B, L, text_hidden]`."""
         model = self.model
-        with torch.no_grad():
-            found = model.detect(model.pixels(pixel_values), pixel_values)
+        found = seen(model, pixel_values)
         backbone: Any = model.backbone
         out = backbone.model(
             inputs_embeds=model.embed(input_ids, found), attention_mask=attention_mask,
@@ -46,6 +45,13 @@ class Reader(nn.Module):
             **model.beside(input_ids, found),
         )  # fmt: skip
         return BaseModelOutput(last_hidden_state=out.last_hidden_state)
+
+
+@torch.no_grad()
+def seen(model: VlmForensicsModel, overview: Tensor) -> Detection:
+    """What the detector finds in `[B, 3, h, w]`; the answers of a group share one picture."""
+    different, place = torch.unique(overview, dim=0, return_inverse=True)
+    return model.detect(model.pixels(different), different).rows(place)
 
 
 class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
@@ -119,7 +125,7 @@ class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
     ) -> Tensor:  # fmt: skip
         """Left-padded prompts with sampled answers, `[B, L + new]`."""
         model = self.model
-        found = model.detect(model.pixels(pixel_values), pixel_values)
+        found = seen(model, pixel_values)
         new = model.family.generate(
             model.backbone, inputs_embeds=model.embed(input_ids, found),
             attention_mask=attention_mask, generation_config=generation_config,

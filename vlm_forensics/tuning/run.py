@@ -121,8 +121,9 @@ def _data(start: Start, settings: Sft | Grpo, out: Path) -> tuple[Examples, Exam
         shown = train if other == augment else examples.corpus(
             data.train, "train", work, seed=seed, augment=other)  # fmt: skip
         detector_stage.train(start, shown, val, settings, out / "detection")
-    return (examples.build(start, train, data.samples, work, seed=seed, augment=augment),
-            examples.build(start, val, data.val_samples, work, seed=seed))  # fmt: skip
+    common: dict[str, Any] = {"real": data.real, "seed": seed}
+    return (examples.build(start, train, data.samples, work, augment=augment, **common),
+            examples.build(start, val, data.val_samples, work, **common))  # fmt: skip
 
 
 def _before(start: Start, val: Examples, settings: Sft | Grpo, out: Path) -> Card:

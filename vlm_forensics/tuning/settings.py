@@ -43,8 +43,11 @@ class Data(_Strict):
     val: tuple[Path, ...] = Field(min_length=1)
     """Their `val` split, or all of a folder without one."""
     samples: int = Field(default=900, ge=4)
-    """Drawn from train: a quarter real, a quarter synthetic, half tampered."""
+    """Drawn from train."""
     val_samples: int = Field(default=120, ge=4)
+    real: float = Field(default=0.5, gt=0, lt=1)
+    """Share of real pictures in both draws. Fewer teach a model to accuse; of the others a third
+    are synthetic, two thirds tampered."""
     cache: Path | None = None
     """Where cut and measured pictures are kept, for several runs; else in the run's folder."""
 
