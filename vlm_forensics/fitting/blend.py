@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.detection_stage import DetectionParts
+from vlm_forensics.fitting.sampling import even_weights
 from vlm_forensics.model.adapter import pool
 from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.taxonomy import Label, Operation
@@ -40,7 +41,7 @@ def fit_probe(
     synthetic, offset = fit_synthetic(x[pair], corpus.classes[pair], corpus.source[pair])
     every = LogisticRegression(C=PROBE_C, max_iter=300)
     every.fit((x - mean) / deviation, corpus.classes,
-              sample_weight=sample_weights(corpus.classes, corpus.source))  # fmt: skip
+              sample_weight=even_weights(corpus.classes, corpus.source))  # fmt: skip
     tampered = (every.coef_[2] - every.coef_[0]) / deviation
     intercept = every.intercept_[2] - every.intercept_[0] - tampered @ mean
     weights = np.stack([np.zeros(x.shape[1]), synthetic, tampered])
@@ -48,8 +49,9 @@ def fit_probe(
 
 
 def fit_synthetic(
-    x: NDArray[np.float32], classes: NDArray[np.int64], source: NDArray[np.str_]
-) -> tuple[NDArray[np.float64], float]:
+    x: NDArray[np.float32], classes: NDArray[np.int64], source: NDArray[np.str_],
+    strength: float = PROBE_C,
+) -> tuple[NDArray[np.float64], float]:  # fmt: skip
     """Weights `[3D]` and bias of a logistic regression, synthetic against real.
 
     Classes weigh the same, and sources within a class by the root of their size.
@@ -58,13 +60,14 @@ def fit_synthetic(
         x: `[N, 3D]` statistics of natural pictures.
         classes: `[N]`, real or synthetic.
         source: `[N]` names.
+        strength: inverse regularisation.
     """
     from sklearn.linear_model import LogisticRegression
 
     mean, deviation = usual(x)
-    found = LogisticRegression(C=PROBE_C, max_iter=300)
+    found = LogisticRegression(C=strength, max_iter=300)
     found.fit((x - mean) / deviation, classes == CLASSES.index(Label.SYNTHETIC),
-              sample_weight=sample_weights(classes, source))  # fmt: skip
+              sample_weight=even_weights(classes, source))  # fmt: skip
     weights = found.coef_[0] / deviation
     return weights, float(found.intercept_[0] - weights @ mean)
 
@@ -78,18 +81,6 @@ def natural(corpus: Corpus) -> NDArray[np.bool_]:
     """Real pictures and what generators made, without the forge's whole-image re-synthesis."""
     generated = corpus.operations == OPERATIONS.index(Operation.FULL_GENERATION)
     return np.asarray(generated | (corpus.classes == CLASSES.index(Label.REAL)))
-
-
-def sample_weights(classes: NDArray[np.int64], source: NDArray[np.str_]) -> NDArray[np.float64]:
-    """One per sample, averaging 1: classes even, sources within one by the root of their size."""
-    weight = np.zeros(len(classes))
-    for c in np.unique(classes):
-        members = classes == c
-        names, counts = np.unique(source[members], return_counts=True)
-        for name, count in zip(names, counts, strict=True):
-            weight[members & (source == name)] = count**-0.5
-        weight[members] /= weight[members].sum()
-    return np.asarray(weight * len(classes) / weight.sum())
 
 
 def fit_mix(heads: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -21,6 +21,18 @@ from transformers.trainer_callback import ExportableState
 from vlm_forensics.model.vocabulary import CLASSES
 
 
+def even_weights(classes: NDArray[np.int64], source: NDArray[np.str_]) -> NDArray[np.float64]:
+    """One per sample, averaging 1: classes even, sources within one by the root of their size."""
+    weight = np.zeros(len(classes))
+    for c in np.unique(classes):
+        members = classes == c
+        names, counts = np.unique(source[members], return_counts=True)
+        for name, count in zip(names, counts, strict=True):
+            weight[members & (source == name)] = count**-0.5
+        weight[members] /= weight[members].sum()
+    return np.asarray(weight * len(classes) / weight.sum())
+
+
 class Drawn(int):
     """The number of a row that knows which draw it is, for a dataset with randomness of its own."""
 
@@ -44,12 +56,7 @@ class BalancedSampler(Sampler[int]):
 
     def __init__(self, classes: NDArray[np.int64], source: NDArray[np.str_], seed: int) -> None:
         self.classes = classes
-        self.weight = np.zeros(len(classes))
-        for c in range(len(CLASSES)):
-            names, counts = np.unique(source[self.classes == c], return_counts=True)
-            for name, count in zip(names, counts, strict=True):
-                self.weight[(self.classes == c) & (source == name)] = count**-0.5
-        self.weight = self._by_class(self.weight)
+        self.weight = even_weights(classes, source)
         self.seed = seed
         self.first = 0
         """Number of the first draw of this round through the data."""
