@@ -105,7 +105,7 @@ def fit(
     real = found.classes == CLASSES.index(Label.REAL)
     band = fit_abstain_band(1 - shares[:, 0], real, settings["max_false_accusation"],
                             settings["max_missed"])  # fmt: skip
-    threshold = mask_threshold(found, [f.heatmap for f in fused], shares)
+    threshold = mask_threshold(found, [f.heatmap for f in fused], shares, band.low)
     claims_from = min(band.high, reached_by(1 - shares[real, 0], settings["max_false_claims"]))
     return draft.model_copy(update={"abstain_low": band.low, "abstain_high": band.high,
                                     "claims_from": claims_from,
@@ -132,17 +132,30 @@ def _with_signals(
 
 
 def mask_threshold(
-    found: Corpus, heatmaps: Sequence[NDArray[np.float32]], shares: NDArray[np.float64]
+    found: Corpus, heatmaps: Sequence[NDArray[np.float32]], shares: NDArray[np.float64], low: float
 ) -> float:
-    """The threshold with the best mean pixel F1, a picture not judged tampered counting 0."""
-    tampered = CLASSES.index(Label.TAMPERED)
+    """The threshold with the best mean pixel F1 of what reports show on tampered pictures.
+
+    A mask is shown where tampering is found or may be: where the probability of forgery reaches
+    `low`, below which a picture is called real, and tampered is no less likely than synthetic. A
+    picture without a mask counts 0. To count only what is called tampered would leave so few
+    pictures that the choice follows the draw of the forgeries.
+
+    Args:
+        found: validation pictures.
+        heatmaps: `[SIDE, SIDE]` in [0, 1], one a picture.
+        shares: `[N, 3]` calibrated probabilities.
+        low: lower end of the abstain band.
+    """
+    synthetic, tampered = CLASSES.index(Label.SYNTHETIC), CLASSES.index(Label.TAMPERED)
     chosen = np.flatnonzero((found.classes == tampered) & found.mask_known)
     truths = [np.asarray(found.masks[i]) for i in chosen]
     maps = [heatmaps[int(i)] for i in chosen]
-    called = shares[chosen].argmax(1) == tampered
+    likely = shares[chosen]
+    shown = (1 - likely[:, 0] >= low) & (likely[:, tampered] >= likely[:, synthetic])
 
     def score(threshold: float) -> float:
-        pairs = zip(truths, maps, called, strict=True)
-        return float(np.mean([pixel_f1(t, m >= threshold) if c else 0.0 for t, m, c in pairs]))
+        pairs = zip(truths, maps, shown, strict=True)
+        return float(np.mean([pixel_f1(t, m >= threshold) if s else 0.0 for t, m, s in pairs]))
 
     return float(max(MASK_THRESHOLDS, key=score))
