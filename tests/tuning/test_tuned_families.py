@@ -19,9 +19,9 @@ from vlm_forensics import adapters
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.modeling import VlmForensicsModel
-from vlm_forensics.tuning import grpo, scorecard, settings, sft
+from vlm_forensics.tuning import groups, grpo, scorecard, settings, sft
 from vlm_forensics.tuning.examples import Examples
-from vlm_forensics.tuning.policy import Policy, PolicyProcessor, overviews, seen
+from vlm_forensics.tuning.policy import Policy, PolicyProcessor, overviews
 from vlm_forensics.tuning.start import Start
 
 pytestmark = [
@@ -132,12 +132,51 @@ def test_a_picture_of_several_answers_is_looked_at_once(
         return detect(*inputs)
 
     monkeypatch.setattr(start.model, "detect", counted)
-    found = seen(start.model, overview)
+    found = groups.seen(start.model, overview)
     assert seen_at_once == [2]
     assert torch.allclose(found.image_tokens, expected.image_tokens, atol=1e-4)
     assert torch.allclose(found.adapter.evidence, expected.adapter.evidence, atol=1e-4)
     assert torch.allclose(found.mask_logits, expected.mask_logits, atol=1e-4)
     assert [len(one) for one in found.deeper] == [4] * len(expected.deeper)
+
+
+def test_what_answers_share_is_read_once_and_changes_nothing(
+    start: Start, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor, rows = PolicyProcessor(start.text), (0, 1, 0, 1, 1)
+    turns = [[{"role": "user", "content": [{"type": "image", "image": examples.corpus.rgb[n]},
+                                           {"type": "text", "text": f"question {'x' * n}"}]}]
+             for n in rows]  # fmt: skip
+    made: Any = processor.apply_chat_template(turns, tokenize=True)
+    ids, mask = scorecard.left_padded(made["input_ids"], start.text.tokenizer.pad_token_id)
+    answers = torch.tensor([[40 + (k * n) % 7 for k in range(5)] for n in range(1, 6)])
+    ids, mask = torch.cat([ids, answers], 1), torch.cat([mask, torch.ones_like(answers)], 1)
+    weights = [one for one in start.model.backbone.model.parameters() if one.requires_grad]
+    found = []
+    for alone in (False, True):
+        if alone:
+            monkeypatch.setattr(groups, "common", lambda *_: 0)
+        start.model.zero_grad()
+        hidden = groups.hidden_states(start.model, ids, mask, made["pixel_values"])
+        seen = hidden[:, -6:] * mask[:, -6:, None]
+        seen.square().mean().backward()
+        slopes = [torch.zeros(()) if one.grad is None else one.grad.norm() for one in weights]
+        found.append((seen.detach(), torch.stack(slopes)))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-4)
+    assert torch.allclose(found[0][1], found[1][1], rtol=1e-2, atol=1e-5)
+    assert found[0][1].sum() > 0
+
+
+def test_the_shared_beginning_ends_where_any_group_parts() -> None:
+    ids = torch.tensor([[1, 2, 3, 4], [9, 2, 3, 4], [1, 2, 3, 5], [9, 2, 7, 4]])
+    place = torch.tensor([1, 0, 1, 0])
+    assert groups.firsts(place).tolist() == [1, 0]
+    assert groups.common(ids, torch.ones_like(ids), place) == 2
+    padded = torch.ones_like(ids)
+    padded[3, 0] = 0
+    assert groups.common(ids, padded, place) == 0
+    assert groups.common(ids, torch.ones_like(ids), torch.arange(4)) == 0
+    assert groups.common(ids[:1].repeat(2, 1), torch.ones(2, 4), torch.tensor([0, 0])) == 3
 
 
 @pytest.fixture(params=sorted(BUILDERS))

@@ -21,7 +21,8 @@ from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.rewards.scoring import RewardFunction, trl_function
 from vlm_forensics.tuning import full, scorecard, sft, watching
 from vlm_forensics.tuning.examples import Examples
-from vlm_forensics.tuning.policy import Policy, PolicyProcessor, overviews, seen
+from vlm_forensics.tuning.groups import seen
+from vlm_forensics.tuning.policy import Policy, PolicyProcessor, overviews
 from vlm_forensics.tuning.settings import Grpo
 from vlm_forensics.tuning.start import Start
 

@@ -22,7 +22,8 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from vlm_forensics.collate import TextInputs
 from vlm_forensics.model.config import VlmForensicsConfig
 from vlm_forensics.model.inputs import to_tensor
-from vlm_forensics.model.modeling import Detection, VlmForensicsModel
+from vlm_forensics.model.modeling import VlmForensicsModel
+from vlm_forensics.tuning.groups import hidden_states, seen
 
 
 class Reader(nn.Module):
@@ -36,22 +37,8 @@ class Reader(nn.Module):
         self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, **_: Any
     ) -> BaseModelOutput:
         """Last hidden states `[B, L, text_hidden]`."""
-        model = self.model
-        found = seen(model, pixel_values)
-        backbone: Any = model.backbone
-        out = backbone.model(
-            inputs_embeds=model.embed(input_ids, found), attention_mask=attention_mask,
-            use_cache=False,
-            **model.beside(input_ids, found),
-        )  # fmt: skip
-        return BaseModelOutput(last_hidden_state=out.last_hidden_state)
-
-
-@torch.no_grad()
-def seen(model: VlmForensicsModel, overview: Tensor) -> Detection:
-    """What the detector finds in `[B, 3, h, w]`; the answers of a group share one picture."""
-    different, place = torch.unique(overview, dim=0, return_inverse=True)
-    return model.detect(model.pixels(different), different).rows(place)
+        hidden = hidden_states(self.model, input_ids, attention_mask, pixel_values)
+        return BaseModelOutput(last_hidden_state=hidden)
 
 
 class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
