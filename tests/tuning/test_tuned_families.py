@@ -167,6 +167,34 @@ def test_what_answers_share_is_read_once_and_changes_nothing(
     assert found[0][1].sum() > 0
 
 
+def test_answers_of_a_group_are_what_each_would_be_alone(
+    start: Start, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import GenerationConfig
+
+    policy, processor, rows = Policy(start.model), PolicyProcessor(start.text), (0, 1, 0, 1, 1)
+    turns = [[{"role": "user", "content": [{"type": "image", "image": examples.corpus.rgb[n]},
+                                           {"type": "text", "text": f"question {'x' * n * 60}"}]}]
+             for n in rows]  # fmt: skip
+    made: Any = processor.apply_chat_template(turns, tokenize=True)
+    ids, mask = scorecard.left_padded(made["input_ids"], start.text.tokenizer.pad_token_id)
+    greedy = GenerationConfig(max_new_tokens=6, do_sample=False, eos_token_id=257, pad_token_id=257)
+    places, language = [], start.model.backbone.model
+    forward = language.forward
+
+    def recorded(**inputs: Any) -> Any:
+        places.append(inputs.get("position_ids"))
+        return forward(**inputs)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(language, "forward", recorded)
+        together = policy.generate(ids, mask, made["pixel_values"], greedy)
+    if len(places[0]) == 2:  # read once a group: generation must count on from there
+        assert set(places[1][:, 0].tolist()) == set((places[0][:, -1] + 1).tolist())
+    monkeypatch.setattr(groups, "common", lambda *_: 0)
+    assert torch.equal(together, policy.generate(ids, mask, made["pixel_values"], greedy))
+
+
 def test_the_shared_beginning_ends_where_any_group_parts() -> None:
     ids = torch.tensor([[1, 2, 3, 4], [9, 2, 3, 4], [1, 2, 3, 5], [9, 2, 7, 4]])
     place = torch.tensor([1, 0, 1, 0])

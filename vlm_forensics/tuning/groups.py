@@ -28,23 +28,45 @@ def hidden_states(
     found = seen(model, overview)
     embeds, more = model.embed(input_ids, found), model.beside(input_ids, found)
     backbone: Any = model.backbone
-    _, place = torch.unique(overview, dim=0, return_inverse=True)
-    shared = 0 if more or _recomputes(backbone) else common(input_ids, attention_mask, place)
-    if shared == 0:
+    begun = None if more else beginning(backbone, embeds, input_ids, attention_mask, overview)
+    if begun is None:
         out = backbone.model(
             inputs_embeds=embeds, attention_mask=attention_mask, use_cache=False, **more
         )
         return torch.as_tensor(out.last_hidden_state)
-    first = firsts(place)
-    head = backbone.model(
-        inputs_embeds=embeds[first, :shared], attention_mask=attention_mask[first, :shared],
-        use_cache=True,
+    head, cache = begun
+    shared = head.shape[1]
+    tail = backbone.model(
+        inputs_embeds=embeds[:, shared:], attention_mask=attention_mask, past_key_values=cache,
+        position_ids=positions(attention_mask)[:, shared:], use_cache=True,
     )  # fmt: skip
-    cache = head.past_key_values
+    return torch.cat([head, tail.last_hidden_state], 1)
+
+
+def beginning(
+    backbone: Any, embeds: Tensor, input_ids: Tensor, attention_mask: Tensor, overview: Tensor
+) -> tuple[Tensor, Any] | None:
+    """Last hidden states `[B, shared, text_hidden]` of what answers share, and the cache after it.
+
+    None where nothing is shared, or where blocks are run twice to save memory.
+    """
+    _, place = torch.unique(overview, dim=0, return_inverse=True)
+    shared = 0 if _recomputes(backbone) else common(input_ids, attention_mask, place)
+    if shared == 0:
+        return None
+    first = firsts(place)
+    out = backbone.model(
+        inputs_embeds=embeds[first, :shared], attention_mask=attention_mask[first, :shared],
+        position_ids=positions(attention_mask)[first, :shared], use_cache=True,
+    )  # fmt: skip
+    cache = out.past_key_values
     cache.batch_select_indices(place)
-    tail = backbone.model(inputs_embeds=embeds[:, shared:], attention_mask=attention_mask,
-                          past_key_values=cache, use_cache=True)  # fmt: skip
-    return torch.cat([head.last_hidden_state[place], tail.last_hidden_state], 1)
+    return out.last_hidden_state[place], cache
+
+
+def positions(attention_mask: Tensor) -> Tensor:
+    """`[B, L]` places of tokens, padding in front not counted, as generation counts them."""
+    return (attention_mask.cumsum(1) - 1).clamp(min=0)
 
 
 def common(input_ids: Tensor, attention_mask: Tensor, place: Tensor) -> int:

@@ -23,7 +23,7 @@ from vlm_forensics.collate import TextInputs
 from vlm_forensics.model.config import VlmForensicsConfig
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.modeling import VlmForensicsModel
-from vlm_forensics.tuning.groups import hidden_states, seen
+from vlm_forensics.tuning.groups import beginning, hidden_states, seen
 
 
 class Reader(nn.Module):
@@ -113,10 +113,13 @@ class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
         """Left-padded prompts with sampled answers, `[B, L + new]`."""
         model = self.model
         found = seen(model, pixel_values)
+        embeds, more = model.embed(input_ids, found), model.beside(input_ids, found)
+        begun = None if more else beginning(model.backbone, embeds, input_ids, attention_mask,
+                                            pixel_values)  # fmt: skip
         new = model.family.generate(
-            model.backbone, inputs_embeds=model.embed(input_ids, found),
-            attention_mask=attention_mask, generation_config=generation_config,
-            **model.beside(input_ids, found),
+            model.backbone, inputs_embeds=embeds, attention_mask=attention_mask,
+            generation_config=generation_config, **more,
+            **({} if begun is None else {"past_key_values": begun[1]}),
         )  # fmt: skip
         return torch.cat([input_ids, new], 1)
 
