@@ -49,7 +49,7 @@ def test_a_run_leaves_what_people_look_for(tuned: Path) -> None:
     assert {"config.yaml", "log.csv", "curves.svg", "model", "checkpoint-4"} <= found
     record = json.loads((tuned / "model" / "training.json").read_text())
     assert record["steps"] == SFT_STEPS
-    assert record["validation"]["after"]["answers"] == 4  # half the draw is tampered, and two exist
+    assert record["validation"]["after"]["answers"] == 5  # half the draw is real, and two exist
     card = (tuned / "model" / "README.md").read_text()
     assert "| parse rate |" in card
     assert str(tuned.parent) not in card

@@ -182,3 +182,19 @@ def test_stage_a_resumes_exactly(corpus: Corpus, tmp_path: Any, hard: bool) -> N
     train("stopped", 7)
     assert state("stopped", 7) == state("whole", 7)
     assert ("average" in state("whole", 7)) is hard
+
+
+def test_a_checkpoint_of_a_round_fetched_to_its_end_goes_on_in_that_round() -> None:
+    def fresh() -> BalancedSampler:
+        classes = np.array([0, 0, 1, 1, 2])
+        return BalancedSampler(classes, np.array(list("abcde")), seed=3)
+
+    whole = fresh()
+    rounds = [[int(row) for row in whole] for _ in range(3)]
+    ahead = fresh()
+    assert [int(row) for row in ahead] == rounds[0]  # all fetched, not all trained on
+    again, after = fresh(), fresh()
+    again.load(ahead.state())
+    after.load(ahead.state(), trained=True)
+    assert [[int(row) for row in again] for _ in range(2)] == rounds[:2]
+    assert [[int(row) for row in after] for _ in range(2)] == rounds[1:]

@@ -73,12 +73,17 @@ class BalancedSampler(Sampler[int]):
         return len(self.weight)
 
     def __iter__(self) -> Iterator[int]:
-        again, self._again, self.drawn = self._again, [], []
+        again, self._again = self._again, []
+        # Only now, for the last batch of a round is fetched while others of it wait their turn.
+        self.first, self.drawn = self.first + self._finished(), []
         for n in range(len(self)):
             row = again[n] if n < len(again) else self._row(self.first + n)
             self.drawn.append(row)
             yield Drawn(row, self.first + n)
-        self.first, self.drawn = self.first + len(self), []
+
+    def _finished(self) -> int:
+        """How many draws a round had that was drawn to its end; 0 in the middle of one."""
+        return len(self) if len(self.drawn) == len(self) else 0
 
     def _row(self, number: int) -> int:
         reached = np.cumsum(self.weights())
@@ -93,9 +98,16 @@ class BalancedSampler(Sampler[int]):
         """What a checkpoint keeps, as plain data."""
         return {"first": self.first, "drawn": list(self.drawn)}
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a checkpoint: the round that was begun is drawn again as it was."""
-        self.first, self._again = int(state["first"]), list(state["drawn"])
+    def load(self, state: Mapping[str, Any], *, trained: bool = False) -> None:
+        """Goes on from a checkpoint: the round that was begun is drawn again as it was.
+
+        Args:
+            state: of the checkpoint.
+            trained: the round was trained on to its end, so that the next one is due.
+        """
+        self.first, self._again, self.drawn = int(state["first"]), [], list(state["drawn"])
+        if not trained:
+            self._again, self.drawn = self.drawn, []
 
 
 class DifficultySampler(BalancedSampler):
@@ -150,9 +162,9 @@ class DifficultySampler(BalancedSampler):
         averages = [None if np.isnan(value) else value for value in self.average.tolist()]
         return {**super().state(), "average": averages}
 
-    def load(self, state: Mapping[str, Any]) -> None:
+    def load(self, state: Mapping[str, Any], *, trained: bool = False) -> None:
         """Goes on from a checkpoint."""
-        super().load(state)
+        super().load(state, trained=trained)
         self.average = np.array([np.nan if v is None else v for v in state["average"]], np.float64)
         self._weights = None
 
@@ -202,5 +214,6 @@ class SamplingTrainer(Trainer):
             saved = json.loads((Path(checkpoint) / "trainer_state.json").read_text("utf-8"))
             kept = saved["stateful_callbacks"].get(SamplerState.__name__)
             if kept:
-                self.sampler.load(kept["attributes"])
+                whole_rounds = float(saved["epoch"]).is_integer()
+                self.sampler.load(kept["attributes"], trained=whole_rounds)
         self.train(resume_from_checkpoint=checkpoint)
