@@ -20,7 +20,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from peft import get_peft_model
+from peft import inject_adapter_in_model
 
 from vlm_forensics.assembly import MINI
 from vlm_forensics.model.inputs import to_tensor
@@ -62,7 +62,7 @@ def main() -> None:
     start = starting.load(MINI)
     start.model.requires_grad_(False)
     lora = sft.lora_config(start, Lora(rank=8, dropout=0.0))
-    start.model.backbone = get_peft_model(start.model.backbone, lora)
+    inject_adapter_in_model(lora, start.model.backbone)
     inputs = batch(start, options.prompts, options.group)
     found: dict[str, list[float]] = {"once a group": [], "once an answer": []}
     seconds(start.model, inputs)
