@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,10 +12,13 @@ from vlm_forensics.model.modeling import Detection, VlmForensicsModel
 
 
 @torch.no_grad()
-def seen(model: VlmForensicsModel, overview: Tensor) -> Detection:
-    """What the detector finds in `[B, 3, h, w]`, each different picture looked at once."""
+def seen(model: VlmForensicsModel, overview: Tensor) -> tuple[Detection, Tensor]:
+    """What the detector finds in `[B, 3, h, w]`, each different picture looked at once.
+
+    And `[B]`, the same number for the same picture.
+    """
     different, place = torch.unique(overview, dim=0, return_inverse=True)
-    return model.detect(model.pixels(different), different).rows(place)
+    return model.detect(model.pixels(different), different).rows(place), place
 
 
 def hidden_states(
@@ -25,10 +29,10 @@ def hidden_states(
     The tokens that all answers to a picture begin with pass the language model once; every answer
     goes on from their keys and values. Most of a row is prompt, so that is most of the work.
     """
-    found = seen(model, overview)
+    found, place = seen(model, overview)
     embeds, more = model.embed(input_ids, found), model.beside(input_ids, found)
     backbone: Any = model.backbone
-    begun = None if more else beginning(backbone, embeds, input_ids, attention_mask, overview)
+    begun = beginning(backbone, embeds, input_ids, attention_mask, place, more)
     if begun is None:
         out = backbone.model(
             inputs_embeds=embeds, attention_mask=attention_mask, use_cache=False, **more
@@ -44,14 +48,16 @@ def hidden_states(
 
 
 def beginning(
-    backbone: Any, embeds: Tensor, input_ids: Tensor, attention_mask: Tensor, overview: Tensor
-) -> tuple[Tensor, Any] | None:
+    backbone: Any, embeds: Tensor, input_ids: Tensor, attention_mask: Tensor, place: Tensor,
+    more: Mapping[str, Any],
+) -> tuple[Tensor, Any] | None:  # fmt: skip
     """Last hidden states `[B, shared, text_hidden]` of what answers share, and the cache after it.
 
-    None where nothing is shared, or where blocks are run twice to save memory.
+    None where nothing is shared, where blocks are run twice to save memory, or where the language
+    model takes `more` beside its tokens, which is made for whole rows.
     """
-    _, place = torch.unique(overview, dim=0, return_inverse=True)
-    shared = 0 if _recomputes(backbone) else common(input_ids, attention_mask, place)
+    alone = bool(more) or _recomputes(backbone)
+    shared = 0 if alone else common(input_ids, attention_mask, place)
     if shared == 0:
         return None
     first = firsts(place)

@@ -142,7 +142,7 @@ def _decoded(
     width, fill = max(map(len, completions)), text.tokenizer.pad_token_id
     new = torch.tensor([[*said, *[fill] * (width - len(said))] for said in completions])
     ids, attention, new = (one.to(model.device) for one in (ids, attention, new))
-    found = seen(model, pixels)
+    found, _ = seen(model, pixels)
     masks = scorecard.prompted_masks(model, ids, attention, new, found)
     backbone.train(training)
     threshold = start.calibration.mask_threshold if start.calibration else 0.5

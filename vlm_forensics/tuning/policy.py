@@ -112,10 +112,9 @@ class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
     ) -> Tensor:  # fmt: skip
         """Left-padded prompts with sampled answers, `[B, L + new]`."""
         model = self.model
-        found = seen(model, pixel_values)
+        found, place = seen(model, pixel_values)
         embeds, more = model.embed(input_ids, found), model.beside(input_ids, found)
-        begun = None if more else beginning(model.backbone, embeds, input_ids, attention_mask,
-                                            pixel_values)  # fmt: skip
+        begun = beginning(model.backbone, embeds, input_ids, attention_mask, place, more)
         new = model.family.generate(
             model.backbone, inputs_embeds=embeds, attention_mask=attention_mask,
             generation_config=generation_config, **more,
