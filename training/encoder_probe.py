@@ -69,7 +69,7 @@ def efficientnet() -> Encoder:
     kept = {5, 8, 12, 16, 20, len(model._blocks) - 1}
 
     def encode(rgb: torch.Tensor) -> list[torch.Tensor]:
-        x = model._relu(model._bn0(model._conv_stem(vision_input(rgb, rgb.shape[-1]))))
+        x = model._swish(model._bn0(model._conv_stem(vision_input(rgb, rgb.shape[-1]))))
         found = []
         for number, block in enumerate(model._blocks):
             x = block(x)
@@ -121,8 +121,10 @@ def main(argv: list[str] | None = None) -> None:
     names = [f"layer {n}" for n in LAYERS] if options.encoder == "vit" else ["all stages"]
     found = features(vit() if options.encoder == "vit" else efficientnet(), chosen.rgb)
     sets = dict(zip(names, found, strict=True))
+    if options.encoder == "vit":
+        sets["layers 4 and 8"] = np.concatenate([sets["layer 4"], sets["layer 8"]], 1)
     tries = [(name, PROBE_C) for name in sets]
-    tries += [(name, c) for name in sets if name == "layer 8" for c in OTHER_STRENGTHS]
+    tries += [(name, c) for name in sets if name == "layers 4 and 8" for c in OTHER_STRENGTHS]
     classes = np.asarray([CLASSES.index(Label(label)) for label in chosen.label])
     for name, strength in tries:
         scores = held_out_auc(sets[name], classes, chosen.source, strength)

@@ -1,4 +1,4 @@
-"""Brings the pictures that `data_cards/extra.csv` lists, byte for byte, from public repositories.
+"""Brings the pictures that `docs/extra.csv` lists, byte for byte, from public repositories.
 
     python training/extra_sources.py --out DIR [--copies DIR]
 
@@ -20,15 +20,14 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from vlm_forensics.assets import asset
-
+LIST = Path(__file__).resolve().parents[1] / "docs" / "extra.csv"
 COLUMNS = ("path", "label", "split", "source", "generator")
 """Of the index that is written; `vlm_forensics.datasets.indexed` reads it."""
 
 
 def listed() -> list[dict[str, str]]:
     """The rows of the list, by repository."""
-    with asset("data_cards", "extra.csv").open(newline="", encoding="utf-8") as file:
+    with LIST.open(newline="", encoding="utf-8") as file:
         return sorted(csv.DictReader(file), key=lambda row: row["repository"])
 
 

@@ -110,7 +110,7 @@ def language(run: Any) -> None:
     model, text = recipe.with_detection_parts(run.work)
     stage.prepare(model, rank=settings.pop("rank"), new_tokens=recipe.new_tokens(text.tokenizer))
     data = stage.RationaleDataset(corpus, states, recipe.training_rationales(run.work, run.config))
-    del settings["samples"]
+    del settings["samples"], settings["real"]
     stage.train(model, data, text, run.work / "language", seed=run.config["seed"], **settings)
     stage.export(model, run.work / "vlmf-mini")
     recipe.finish(run.work)

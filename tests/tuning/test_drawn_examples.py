@@ -7,10 +7,10 @@ import pytest
 
 from vlm_forensics.errors import InputError
 from vlm_forensics.fitting.corpus import Corpus
+from vlm_forensics.fitting.sampling import draw
 from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.taxonomy import Label
-from vlm_forensics.tuning.examples import draw
 
 
 def corpus(real: int, synthetic: int, tampered: int, unknown: int = 0) -> Corpus:

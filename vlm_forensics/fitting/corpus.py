@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ from vlm_forensics.fitting.views import Views
 from vlm_forensics.forge import forge
 from vlm_forensics.forge.base import NothingAlteredError
 from vlm_forensics.model.losses import IGNORE
+from vlm_forensics.model.precision import mixed
 from vlm_forensics.model.vocabulary import CLASSES, OPERATIONS
 from vlm_forensics.taxonomy import Label, Operation
 
@@ -110,8 +112,8 @@ def _write(
     rgb = np.lib.format.open_memmap(out / "rgb.npy", "w+", np.uint8, (*shape, 3))
     masks = np.lib.format.open_memmap(out / "masks.npy", "w+", np.bool_, shape)
     rows = []
-    with ThreadPoolExecutor(WORKERS) as pool:  # OpenCV and torch work outside of Python's lock
-        made = pool.map(lambda item: _sample(views, item[0], item[1], seed), enumerate(steps))
+    with ProcessPoolExecutor(WORKERS, initializer=_begin, initargs=(views, seed)) as pool:
+        made = pool.map(_step, enumerate(steps), chunksize=8)
         samples = (found for found in track(made, "forging", len(steps)) if found is not None)
         for n, (pixels, mask, row) in enumerate(samples):
             quality = int(np.random.default_rng([seed, 7, n]).integers(*qualities))
@@ -123,9 +125,26 @@ def _write(
     np.savez(out / "labels.npz", **labels)
 
 
+def _begin(views: Views, seed: int) -> None:
+    """What every step of a process reads; each has one processor to itself."""
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _of_process.update(views=views, seed=seed)
+
+
+def _step(item: tuple[int, tuple[int, int, Operation | None]]) -> _Sample | None:
+    return _sample(_of_process["views"], *item, _of_process["seed"])
+
+
+_Sample = tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[int, int, bool, str, str]]
+_of_process: dict[str, Any] = {}
+
+
 def _sample(
     views: Views, n: int, step: tuple[int, int, Operation | None], seed: int
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[int, int, bool, str, str]] | None:
+) -> _Sample | None:
     """Pixels, mask and labels of one step of the plan; None for a photo too flat to forge."""
     i, donor, operation = step
     photo, source, image = np.asarray(views.rgb[i]), str(views.source[i]), str(views.image[i])
@@ -136,7 +155,8 @@ def _sample(
         row = (CLASSES.index(label), done, known, source, image)
         return photo, np.asarray(views.masks[i]), row
     try:
-        made = forge(photo, np.asarray(views.rgb[donor]), operation, seed + n)
+        with mixed():  # the networks' rounding is far below that of the JPEG to come
+            made = forge(photo, np.asarray(views.rgb[donor]), operation, seed + n)
     except NothingAlteredError:
         return None
     known = made.label is Label.TAMPERED

@@ -22,9 +22,9 @@ from vlm_forensics.fitting import corpus as corpora
 from vlm_forensics.fitting import detection_stage, rationales, views
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
+from vlm_forensics.fitting.sampling import draw
 from vlm_forensics.fitting.views import Views
 from vlm_forensics.model.config import VlmForensicsConfig
-from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.modeling import VlmForensicsModel
 from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.taxonomy import Label, Operation
@@ -153,7 +153,7 @@ def training_rationales(work: Path, config: dict[str, Any]) -> list[Rationale]:
     corpus, states = cached(work)
     rng = np.random.default_rng(config["seed"])
     known = _reference(corpus, work, config["reference"]["photographs"], rng)
-    index = _draw(corpus, config["language"]["samples"], rng)
+    index = draw(corpus, config["language"]["samples"], config["language"]["real"], rng)
     order = np.sort(index)
     predicted = detection_stage.predict(detection_parts(work), corpus.rgb[order], states[order])
     row = {int(n): k for k, n in enumerate(order)}
@@ -180,17 +180,3 @@ def _reference(corpus: Corpus, work: Path, count: int, rng: np.random.Generator)
     if not path.is_file():
         rationales.reference(corpus, borrowed.tolist(), chosen.tolist(), WORKERS).save(path)
     return Reference.load(path)
-
-
-def _draw(corpus: Corpus, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A quarter real, a quarter synthetic, half tampered with a known operation."""
-    tampered = (corpus.classes == CLASSES.index(Label.TAMPERED)) & corpus.mask_known
-    pools = (np.flatnonzero(corpus.classes == CLASSES.index(Label.REAL)),
-             np.flatnonzero(corpus.classes == CLASSES.index(Label.SYNTHETIC)),
-             np.flatnonzero(tampered & (corpus.operations != IGNORE)))  # fmt: skip
-    shares = (count // 4, count // 4, count // 2)
-    drawn = [
-        rng.choice(pool, min(n, len(pool)), replace=False)
-        for pool, n in zip(pools, shares, strict=True)
-    ]
-    return np.asarray(rng.permutation(np.concatenate(drawn)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,13 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState
 
+from vlm_forensics.errors import InputError
+from vlm_forensics.model.losses import IGNORE
 from vlm_forensics.model.vocabulary import CLASSES
+from vlm_forensics.taxonomy import Label
+
+if TYPE_CHECKING:
+    from vlm_forensics.fitting.corpus import Corpus
 
 
 def even_weights(classes: NDArray[np.int64], source: NDArray[np.str_]) -> NDArray[np.float64]:
@@ -31,6 +37,28 @@ def even_weights(classes: NDArray[np.int64], source: NDArray[np.str_]) -> NDArra
             weight[members & (source == name)] = count**-0.5
         weight[members] /= weight[members].sum()
     return np.asarray(weight * len(classes) / weight.sum())
+
+
+def draw(found: Corpus, count: int, real: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows, shuffled: this share real, a third of the rest synthetic, two thirds tampered.
+
+    Tampered ones with a known operation; where a class has too few, all of it.
+    """
+    known = (found.operations != IGNORE) & found.mask_known
+    photographs = max(1, round(count * real))
+    synthetic = round((count - photographs) / 3)
+    shares = {Label.REAL: photographs, Label.SYNTHETIC: synthetic,
+              Label.TAMPERED: count - photographs - synthetic}  # fmt: skip
+    drawn = []
+    for label, share in shares.items():
+        ours = found.classes == CLASSES.index(label)
+        pool = np.flatnonzero(ours & known if label is Label.TAMPERED else ours)
+        drawn.append(rng.choice(pool, min(share, len(pool)), replace=False))
+    chosen = np.concatenate(drawn)
+    if len({int(c) for c in found.classes[chosen]}) < 2:
+        raise InputError("too_few_images", "the training data hold one class only",
+                         hint="add photographs, or what vlmf data forge made")  # fmt: skip
+    return np.asarray(rng.permutation(chosen))
 
 
 class Drawn(int):

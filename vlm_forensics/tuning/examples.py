@@ -27,6 +27,7 @@ from vlm_forensics.fitting import copies, rationales, views
 from vlm_forensics.fitting import corpus as corpora
 from vlm_forensics.fitting.corpus import Corpus
 from vlm_forensics.fitting.language_stage import Rationale
+from vlm_forensics.fitting.sampling import draw
 from vlm_forensics.fitting.views import Views
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.model.losses import IGNORE
@@ -159,28 +160,6 @@ def _detector(model: VlmForensicsModel) -> str:
         if name.startswith(("adapter.", "mask_decoder.")) and not name.startswith(FOR_TEXT):
             digest.update(value.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def draw(found: Corpus, count: int, real: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Rows, shuffled: this share real, a third of the rest synthetic, two thirds tampered.
-
-    Tampered ones with a known operation; where a class has too few, all of it.
-    """
-    known = (found.operations != IGNORE) & found.mask_known
-    photographs = max(1, round(count * real))
-    synthetic = round((count - photographs) / 3)
-    shares = {Label.REAL: photographs, Label.SYNTHETIC: synthetic,
-              Label.TAMPERED: count - photographs - synthetic}  # fmt: skip
-    drawn = []
-    for label, share in shares.items():
-        ours = found.classes == CLASSES.index(label)
-        pool = np.flatnonzero(ours & known if label is Label.TAMPERED else ours)
-        drawn.append(rng.choice(pool, min(share, len(pool)), replace=False))
-    chosen = np.concatenate(drawn)
-    if len({int(c) for c in found.classes[chosen]}) < 2:
-        raise InputError("too_few_images", "the training data hold one class only",
-                         hint="add photographs, or what vlmf data forge made")  # fmt: skip
-    return np.asarray(rng.permutation(chosen))
 
 
 @torch.inference_mode()
