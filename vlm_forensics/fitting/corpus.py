@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -112,8 +111,8 @@ def _write(
     rgb = np.lib.format.open_memmap(out / "rgb.npy", "w+", np.uint8, (*shape, 3))
     masks = np.lib.format.open_memmap(out / "masks.npy", "w+", np.bool_, shape)
     rows = []
-    with ProcessPoolExecutor(WORKERS, initializer=_begin, initargs=(views, seed)) as pool:
-        made = pool.map(_step, enumerate(steps), chunksize=8)
+    with ThreadPoolExecutor(WORKERS) as pool:  # OpenCV and torch work outside of Python's lock
+        made = pool.map(lambda item: _sample(views, item[0], item[1], seed), enumerate(steps))
         samples = (found for found in track(made, "forging", len(steps)) if found is not None)
         for n, (pixels, mask, row) in enumerate(samples):
             quality = int(np.random.default_rng([seed, 7, n]).integers(*qualities))
@@ -125,26 +124,9 @@ def _write(
     np.savez(out / "labels.npz", **labels)
 
 
-def _begin(views: Views, seed: int) -> None:
-    """What every step of a process reads; each has one processor to itself."""
-    import torch
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    _of_process.update(views=views, seed=seed)
-
-
-def _step(item: tuple[int, tuple[int, int, Operation | None]]) -> _Sample | None:
-    return _sample(_of_process["views"], *item, _of_process["seed"])
-
-
-_Sample = tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[int, int, bool, str, str]]
-_of_process: dict[str, Any] = {}
-
-
 def _sample(
     views: Views, n: int, step: tuple[int, int, Operation | None], seed: int
-) -> _Sample | None:
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[int, int, bool, str, str]] | None:
     """Pixels, mask and labels of one step of the plan; None for a photo too flat to forge."""
     i, donor, operation = step
     photo, source, image = np.asarray(views.rgb[i]), str(views.source[i]), str(views.image[i])
