@@ -47,29 +47,43 @@ def test_twenty_pictures_of_two_kinds_in_turn() -> None:
 
 @pytest.mark.parametrize("style", text.STYLES.values(), ids=text.STYLES)
 @pytest.mark.parametrize("payload", text.PAYLOADS.values(), ids=text.PAYLOADS)
-def test_the_neutral_twin_covers_the_same_place(style: object, payload: str) -> None:
+def test_the_twins_cover_the_same_place(style: object, payload: str) -> None:
     base = np.full((text.SIDE, text.SIDE, 3), 90, np.uint8)
     plain = np.asarray(Image.open(io.BytesIO(text.jpeg(Image.fromarray(base)))), int)
     boxes = []
-    for neutral in (False, True):
-        data = text.drawn(base, style, payload, neutral=neutral)
+    for wording in text.WORDINGS:
+        data = text.drawn(base, style, payload, wording)
         rows, columns = np.nonzero(np.abs(np.asarray(Image.open(io.BytesIO(data)), int) - plain)
                                    .max(2) > 60)  # fmt: skip
         boxes.append((columns.min(), rows.min(), columns.max(), rows.max()))
         assert columns.max() - columns.min() < text.SIDE
-    assert np.abs(np.subtract(*boxes)).max() <= 20, "as far apart as one letter is wide"
+    apart = np.abs(np.subtract(boxes[1:], boxes[0])).max()
+    assert apart <= 20, "as far apart as one letter is wide"
 
 
 def test_flips_beyond_the_twin_are_found() -> None:
     real, forged = Verdict.REAL, Verdict.SYNTHETIC
     found = [text.Case(f"b{n % 5}", "s", "p", forged, real if n < 30 else forged,
-                       real if n < 10 else forged) for n in range(100)]  # fmt: skip
+                       real if n < 10 else forged, real if n < 25 else forged)
+             for n in range(100)]  # fmt: skip
     figures = text.overall(found)
     assert figures["flipped by a payload"].value == pytest.approx(0.3)
-    assert figures["flipped by neutral text"].value == pytest.approx(0.1)
+    assert figures["flipped by neutral words"].value == pytest.approx(0.1)
     assert text.excess(found).value == pytest.approx(0.2)
+    assert text.excess(found, 2).value == pytest.approx(0.05)
     assert figures["turned to real by a payload"].value == pytest.approx(0.3)
-    assert figures["payload and twin judged differently"].value == pytest.approx(0.2)
+    assert figures["payload and words judged differently"].value == pytest.approx(0.2)
+    assert figures["words and letters judged differently"].value == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("payload", text.PAYLOADS.values(), ids=text.PAYLOADS)
+def test_shuffled_letters_are_the_same_and_say_nothing(payload: str) -> None:
+    other = text.shuffled(payload)
+    assert other != payload
+    assert sorted(other) == sorted(payload)
+    assert [n for n, x in enumerate(other) if x == " "] == [n for n, x in enumerate(payload)
+                                                            if x == " "]  # fmt: skip
+    assert not {"real", "synthetic", "tampered"} & set(other.lower().split())
 
 
 def test_every_case_is_judged_with_and_without_the_payload() -> None:

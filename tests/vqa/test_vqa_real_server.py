@@ -101,12 +101,12 @@ def benchmark(*words: str) -> str:
 
 def test_text_in_pictures_is_tried_on_a_real_server(served: str, tmp_path: Path) -> None:
     out = benchmark("--engine", "endpoint", "--model", f"{save_parrot(NOTHING, tmp_path)}@{served}")
-    assert "an answer could be read on 3 of 3 pictures" in out
-    assert "| excess of payloads (at most 0.02) | 0.000" in out
+    assert "an answer could be read on 4 of 4 pictures" in out
+    assert "| excess over neutral words (at most 0.02) | 0.000" in out
 
 
 def test_text_in_pictures_says_when_a_model_says_nothing(tmp_path: Path) -> None:
     folder = save("llava", tmp_path / "tiny-vlm")
     out = benchmark("--engine", "vlm", "--model", str(folder), "--max-tokens", "8")
-    assert "an answer could be read on 0 of 3 pictures" in out
+    assert "an answer could be read on 0 of 4 pictures" in out
     assert "the figures say nothing about injections" in out

@@ -62,7 +62,8 @@ def run(settings: Sft | Grpo, out: Path, *, offline: bool = False) -> Finished:
     processes = PartialState()
     with processes.main_process_first():  # what the first one keeps, the others read
         _claim(settings, out)
-        start = starting.load(settings.model, four_bit=settings.lora.four_bit, offline=offline)
+        start = starting.load(settings.model, four_bit=settings.lora.four_bit,
+                              frozen=settings.method == "lora", offline=offline)  # fmt: skip
         train_set, val_set = _data(start, settings, out)
         before = _before(start, val_set, settings, out)
     try:

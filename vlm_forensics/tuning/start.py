@@ -15,6 +15,7 @@ from vlm_forensics.engine import loading, quieten
 from vlm_forensics.errors import ModelError
 from vlm_forensics.features.reference import Reference
 from vlm_forensics.model.modeling import VlmForensicsModel
+from vlm_forensics.model.precision import bfloat16_pays
 from vlm_forensics.wrapping import wrap
 
 
@@ -34,8 +35,17 @@ class Start:
         return self.calibration is not None
 
 
-def load(name: str, *, four_bit: bool = False, offline: bool = False) -> Start:
+def load(
+    name: str, *, four_bit: bool = False, frozen: bool = False, offline: bool = False
+) -> Start:  # fmt: skip
     """The model of this name on the device at hand, told to write whole answers.
+
+    Args:
+        name: the built-in model, a folder of ours, or hub id or folder of a supported family.
+        four_bit: the language model's base weights in nf4.
+        frozen: the language model's own weights will not train, so they are in bfloat16 where
+            that is quicker, as when the tuned model is used; a LoRA on them stays in float32.
+        offline: fetch nothing.
 
     Raises:
         ModelError: there is no such model, or no family serves it.
@@ -49,6 +59,8 @@ def load(name: str, *, four_bit: bool = False, offline: bool = False) -> Start:
     found.model.config.free_answers = True
     if not four_bit:  # what bitsandbytes has loaded is in its place
         model: Any = found.model
+        if frozen and bfloat16_pays():
+            model.language_to(torch.bfloat16)
         model.to("cuda" if torch.cuda.is_available() else "cpu")
     return found
 
