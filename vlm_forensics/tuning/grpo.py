@@ -41,7 +41,8 @@ def train(start: Start, examples: Examples, settings: Grpo, out: Path,
     """
     try:
         from datasets import Dataset
-        from trl import GRPOTrainer
+
+        from vlm_forensics.tuning.trainer import AnswerTrainer
     except ImportError as error:
         raise PrerequisiteError(error.name or "trl", "train") from error
     policy = Policy(start.model)
@@ -54,7 +55,7 @@ def train(start: Start, examples: Examples, settings: Grpo, out: Path,
     names = list(settings.rewards)
     # Only the row goes through `datasets`: pictures stay as they are, masks need no schema.
     rows = Dataset.from_dict({"row": list(range(len(examples)))})
-    trainer = GRPOTrainer(
+    trainer = AnswerTrainer(
         model=policy,
         reward_funcs=[reward(name, start, examples) for name in names],
         args=arguments(settings, out),

@@ -34,11 +34,17 @@ class Reader(nn.Module):
         self.model = model
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, **_: Any
-    ) -> BaseModelOutput:
-        """Last hidden states `[B, L, text_hidden]`."""
+        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor,
+        scored: Tensor | None = None, **_: Any,
+    ) -> BaseModelOutput:  # fmt: skip
+        """Last hidden states `[B, L, text_hidden]`.
+
+        With `scored`, a mask `[B, L - 1]` of tokens whose next one is scored: `[1, N, text_hidden]`
+        of these only.
+        """
         hidden = hidden_states(self.model, input_ids, attention_mask, pixel_values)
-        return BaseModelOutput(last_hidden_state=hidden)
+        kept = hidden if scored is None else hidden[:, :-1][scored][None]
+        return BaseModelOutput(last_hidden_state=kept)
 
 
 class Policy(PreTrainedModel):  # type: ignore[no-untyped-call]
