@@ -1,9 +1,10 @@
-"""Seconds of a GRPO pass of the built-in model, prompts read once a group or once an answer.
+"""Seconds of a GRPO pass of the built-in model, and without each of two savings.
 
     python benchmarks/grpo_speed.py [--prompts 2] [--group 8] [--repeat 3]
 
 The pass scores the answers of several prompts with gradients for a LoRA, as a step of
-`vlmf train grpo` does; both ways alternate.
+`vlmf train grpo` does: prompts are read once a group, and only scored tokens go through the head.
+The ways alternate.
 """
 
 from __future__ import annotations
@@ -15,18 +16,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import argparse
 import statistics
 import time
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
 from peft import inject_adapter_in_model
+from trl import GRPOTrainer
+from trl.trainer.utils import add_fused_lm_head
 
 from vlm_forensics.assembly import MINI
 from vlm_forensics.model.inputs import to_tensor
 from vlm_forensics.tuning import groups, scorecard, sft
 from vlm_forensics.tuning import start as starting
+from vlm_forensics.tuning.policy import Policy
 from vlm_forensics.tuning.settings import Lora
+from vlm_forensics.tuning.trainer import AnswerTrainer
 
 PROMPT = ("tampered 64%, copy move at 49 36 69 62",
           "resampling trace 0.4x inside, noise 0.5x inside, copy move 1.11")  # fmt: skip
@@ -45,35 +52,44 @@ def batch(start: Any, prompts: int, group: int) -> tuple[torch.Tensor, ...]:
             pictures.repeat_interleave(group, 0))  # fmt: skip
 
 
-def seconds(model: Any, inputs: tuple[torch.Tensor, ...]) -> float:
-    """One forward and backward pass."""
+def seconds(policy: Policy, inputs: tuple[torch.Tensor, ...], way: type[Any]) -> float:
+    """One forward and backward pass, scored in this trainer's way."""
+    ids, mask, pictures = inputs
+    trainer = object.__new__(AnswerTrainer)  # all that a pass needs of one
+    trainer.accelerator = SimpleNamespace(autocast=nullcontext, is_main_process=True)
     start = time.perf_counter()
-    groups.hidden_states(model, *inputs).square().mean().backward()
+    scored, *_ = way._get_per_token_logps_and_entropies(
+        trainer, policy, ids, mask, ANSWER, pixel_values=pictures, num_images=[1] * len(ids)
+    )
+    scored.sum().backward()
     return time.perf_counter() - start
 
 
 def main() -> None:
-    """Prints medians of both ways and their ratio."""
+    """Prints medians of the ways and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=2)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
-    start = starting.load(MINI)
+    start = starting.load(MINI, frozen=True)
     start.model.requires_grad_(False)
     lora = sft.lora_config(start, Lora(rank=8, dropout=0.0))
     inject_adapter_in_model(lora, start.model.backbone)
+    policy = Policy(start.model)
+    add_fused_lm_head(policy, outputs=("log_probs", "entropy"))
     inputs = batch(start, options.prompts, options.group)
-    found: dict[str, list[float]] = {"once a group": [], "once an answer": []}
-    seconds(start.model, inputs)
+    seconds(policy, inputs, AnswerTrainer)
+    found: list[tuple[float, float, float]] = []
     for _ in range(options.repeat):
-        found["once a group"].append(seconds(start.model, inputs))
+        both = seconds(policy, inputs, AnswerTrainer)
         with mock.patch.object(groups, "common", return_value=0):
-            found["once an answer"].append(seconds(start.model, inputs))
-    for name, values in found.items():
-        print(f"prompts read {name}: {statistics.median(values):.2f} s")
-    ratio = statistics.median(a / b for a, b in zip(*found.values(), strict=True))
-    print(f"ratio: {ratio:.2f}")
+            alone = seconds(policy, inputs, AnswerTrainer)
+        found.append((both, alone, seconds(policy, inputs, GRPOTrainer)))
+    names = ("as it is", "prompts read once an answer", "every token through the head")
+    for n, name in enumerate(names):
+        ratio = statistics.median(row[n] / row[0] for row in found)
+        print(f"{name}: {statistics.median(row[n] for row in found):.2f} s, {ratio:.2f} times")
 
 
 if __name__ == "__main__":
