@@ -16,8 +16,9 @@ from vlm_forensics.evaluation.metrics import Figure, markdown
 
 SHOWN = ("parse rate", "verdict: balanced accuracy over the classes",
          "detector alone: balanced accuracy", "reals called forged by the text",
-         "detector alone: reals called forged", "reals with a claim", "grounding", "box",
-         "mask")  # fmt: skip
+         "detector alone: reals called forged", "reals with a claim", "grounding",
+         "detector alone: grounding", "grounding of forged", "detector alone: grounding of forged",
+         "box", "mask")  # fmt: skip
 
 
 def columns(run: Path) -> list[tuple[str, dict[str, Any]]]:

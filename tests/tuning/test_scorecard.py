@@ -8,13 +8,15 @@ import math
 import pytest
 
 from vlm_forensics.rewards import names
+from vlm_forensics.rewards.base import Completion
 from vlm_forensics.taxonomy import Label
 from vlm_forensics.tuning import scorecard
 from vlm_forensics.tuning.scorecard import Spoken
 
 
 def said(text: str, label: Label, detector: Label, **parts: float) -> Spoken:
-    return Spoken(text, 3, label, detector, dict.fromkeys(names()) | parts)
+    return Spoken(text, 3, label, detector, dict.fromkeys(names()) | parts,
+                  float(detector is label))  # fmt: skip
 
 
 ANSWERS = [
@@ -35,6 +37,8 @@ def test_an_answer_that_does_not_parse_is_wrong() -> None:
     assert value["detector alone: reals called forged"] == 0.5
     assert value["reals with a claim"] == 0.5
     assert math.isnan(value["mask"])
+    assert value["detector alone: grounding"] == pytest.approx(2 / 3)
+    assert value["detector alone: grounding of forged"] == 1.0
     assert found.reward == pytest.approx((1 + 0.5 / 1.5 + 0) / 3)
 
 
@@ -53,3 +57,19 @@ def test_difficulty_is_the_distance_of_the_detector(
     judged: str, label: Label, expected: float
 ) -> None:
     assert scorecard.difficulty(judged, label) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("judged", "expected"),
+    [("real 90%", "<answer>real</answer>"),
+     ("tampered 74%, copy move at 1 2 3 4",
+      "<answer>tampered [SEG]\nduplicated_region | 1 2 3 4 | The detector says so.</answer>"),
+     ("synthetic 51%, full generation",
+      "<answer>synthetic\ngenerator_texture | all | The detector says so.</answer>"),
+     ("tampered 40%, splice",
+      "<answer>tampered\npasted_object | all | The detector says so.</answer>")],
+)  # fmt: skip
+def test_the_baseline_repeats_the_detector(judged: str, expected: str) -> None:
+    said = scorecard.repeated(judged)
+    assert said == expected
+    assert Completion(said).answer is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from vlm_forensics.model.vocabulary import CLASSES
 from vlm_forensics.rewards import names as reward_names
 from vlm_forensics.rewards.base import Completion
 from vlm_forensics.rewards.scoring import score
-from vlm_forensics.taxonomy import Label
+from vlm_forensics.taxonomy import OPERATION_ARTIFACT, Label, Operation
 from vlm_forensics.tuning.examples import Examples
 
 _BATCH = 16
@@ -35,6 +36,8 @@ class Spoken(NamedTuple):
     """What the calibrated detector says, which the prompt repeats: the baseline of the text."""
     parts: dict[str, float | None]
     """Every reward that applies."""
+    repeated: float | None
+    """Grounding of an answer that only repeats the detector."""
 
 
 class Card(NamedTuple):
@@ -75,9 +78,27 @@ def columns(examples: Examples, item: int, head: Label | None = None,
 
 def difficulty(judged: str, label: Label) -> float:
     """How far the detector is from the truth, in [0, 1], from what the prompt says it judges."""
-    name, share = judged.split(",", 1)[0].split()
-    sure = float(share.removesuffix("%")) / 100
+    name, share, *_ = _judged(judged)
+    sure = float(share) / 100
     return 1 - sure if name == label else sure
+
+
+def repeated(judged: str) -> str:
+    """The answer that says what the detector judges and nothing else: the baseline of a text."""
+    label, _, operation, box = _judged(judged)
+    lines = [label if box is None else f"{label} [SEG]"]
+    if operation is not None:
+        artifact = OPERATION_ARTIFACT[Operation(operation.replace(" ", "_"))]
+        lines.append(f"{artifact} | {box or 'all'} | The detector says so.")
+    return f"<answer>{chr(10).join(lines)}</answer>"
+
+
+def _judged(said: str) -> tuple[str, str, str | None, str | None]:
+    """Class, percentage, operation and box in what `rationale.judged_phrase` wrote."""
+    found = re.fullmatch(r"(\w+) (\d+)%(?:, ([a-z ]+?)(?: at ([\d ]+))?)?", said)
+    assert found is not None, said
+    label, share, operation, box = found.groups()
+    return label, share, operation, box
 
 
 def speak(
@@ -121,8 +142,10 @@ def _speak(
         known = columns(examples, n, CLASSES[heads[k]], masks[k])
         parts = score(said, known, dict.fromkeys(reward_names(), 1.0)).parts
         length = int((new[k] != text.tokenizer.pad_token_id).sum())
-        detector = Label(rows[k].judged.split(maxsplit=1)[0])
-        spoken.append(Spoken(said, length, examples.label(n), detector, parts))
+        judged = rows[k].judged
+        alone = score(repeated(judged), known, {"grounding": 1.0}).parts["grounding"]
+        spoken.append(Spoken(said, length, examples.label(n), Label(_judged(judged)[0]), parts,
+                             alone))  # fmt: skip
     return spoken
 
 
@@ -168,6 +191,12 @@ def card(spoken: Sequence[Spoken], weights: Mapping[str, float]) -> Card:
         "tokens": _mean([one.tokens for one in spoken]),
     }
     figures |= {name: _mean([one.parts[name] for one in spoken]) for name in reward_names()}
+    forged_ones = [one for one in spoken if one.label is not Label.REAL]
+    figures |= {
+        "detector alone: grounding": _mean([one.repeated for one in spoken]),
+        "grounding of forged": _mean([one.parts["grounding"] for one in forged_ones]),
+        "detector alone: grounding of forged": _mean([one.repeated for one in forged_ones]),
+    }
     return Card(len(spoken), figures, _weighted(spoken, weights))
 
 
