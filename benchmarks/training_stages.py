@@ -3,6 +3,7 @@
     python benchmarks/training_stages.py runs/sft runs/grpo
 
 Rows are what the runs measured on their own validation pictures; compare runs with the same ones.
+A run's model is merged and rounded when the next one loads it, so it stands there once more.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def columns(run: Path) -> list[tuple[str, dict[str, Any]]]:
     record = json.loads((run / "model" / "training.json").read_text("utf-8"))
     settings, found = record["settings"], record["validation"]
     model = Path(settings["model"])
-    start = model.parent.name if model.name == "model" else model.name
+    start = f"{model.parent.name}, loaded" if model.name == "model" else model.name
     steps = f"{run.name}: {settings['stage']}, {record['steps']} steps"
     return [(start, found["before"]["figures"]), (steps, found["after"]["figures"])]
 
@@ -36,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+")
     found = [column for run in parser.parse_args().runs for column in columns(run)]
-    kept = dict(found[:1]) | dict(column for n, column in enumerate(found) if n % 2)
+    kept = dict(found)  # runs with the same start measured it alike
     rows = [(name, *(shown(figures.get(name)) for figures in kept.values())) for name in SHOWN]
     print(markdown(("figure", *kept), rows), end="")
 

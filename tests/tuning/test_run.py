@@ -136,6 +136,49 @@ def _both(log: TrainerCallback, killer: Killed) -> TrainerCallback:
     return Both(log.path)  # type: ignore[attr-defined, no-any-return]
 
 
+def test_a_run_killed_while_it_answers_trains_no_further(
+    tuned: Path, tiny_folder: Path, pictures: Pictures, tmp_path: Path
+) -> None:
+    out = tmp_path / "ended"
+    wanted = sft_settings(tiny_folder, pictures, f"data.cache={tuned / 'data'}")
+    run.run(wanted, out)
+    made = load_file(out / "model" / adapters.LORA / adapters.WEIGHTS)
+    curve = losses(out)
+    shutil.rmtree(out / "model")  # as a kill between the last step and the end leaves it
+    assert run.run(wanted, out).steps == SFT_STEPS
+    again = load_file(out / "model" / adapters.LORA / adapters.WEIGHTS)
+    assert all(torch.equal(made[name], again[name]) for name in made)
+    assert losses(out) == curve
+
+
+def test_a_finished_run_of_rewards_trains_no_further(rewarded: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ended"
+    shutil.copytree(rewarded, out)
+    shutil.rmtree(out / "model")
+    assert run.run(settings.read(str(out / run.CONFIG)), out).steps == 2
+    first, again = (load_file(folder / "model" / adapters.LORA / adapters.WEIGHTS)
+                    for folder in (rewarded, out))  # fmt: skip
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert watching.read(out / watching.LOG) == watching.read(rewarded / watching.LOG)
+
+
+@pytest.mark.parametrize(
+    ("step", "looks", "expected"),
+    [(4, [], False), (10, [], True), (4, [(2, 0.5), (3, 0.4), (4, 0.4)], True),
+     (4, [(2, 0.5), (4, 0.4)], False), (4, [(1, 0.5), (3, 0.4), (6, 0.4)], False)],
+    ids=["under way", "all steps", "stopped", "patient", "looked after the checkpoint"],
+)  # fmt: skip
+def test_what_is_left_of_a_run(
+    step: int, looks: list[tuple[int, float]], expected: bool, tmp_path: Path
+) -> None:
+    assert not watching.over(tmp_path, 2)
+    state = tmp_path / f"checkpoint-{step}" / "trainer_state.json"
+    state.parent.mkdir()
+    state.write_text(json.dumps({"global_step": step, "max_steps": 10}))
+    watching.write(tmp_path / watching.VALIDATION, [(n, "reward", value) for n, value in looks])
+    assert watching.over(tmp_path, 2) is expected
+
+
 def losses(folder: Path) -> list[float]:
     return [value for _, name, value in watching.read(folder / watching.LOG) if name == "loss"]
 

@@ -66,7 +66,11 @@ def train(start: Start, examples: Examples, settings: Grpo, out: Path,
     )
     if distant is not None:
         _refer(trainer, distant, settings.kl)
-    trainer.train(resume_from_checkpoint=watching.last_checkpoint(out))
+    last = watching.last_checkpoint(out)
+    if watching.over(out, settings.patience):
+        trainer._load_from_checkpoint(last)
+    else:
+        trainer.train(resume_from_checkpoint=last)
     start.model.train(False)
     return trainer.accelerator.unwrap_model(trainer.model)
 

@@ -24,7 +24,7 @@ from vlm_forensics.tuning import draws, full
 from vlm_forensics.tuning.examples import FOR_TEXT, Examples
 from vlm_forensics.tuning.settings import Lora, Sft, Steps
 from vlm_forensics.tuning.start import Start
-from vlm_forensics.tuning.watching import last_checkpoint
+from vlm_forensics.tuning.watching import last_checkpoint, over
 
 PARTS = (*FOR_TEXT, "text_class_head.")
 """What stage B trains beside language model and projector."""
@@ -97,7 +97,7 @@ def lora_config(start: Start, lora: Lora, **more: Any) -> Any:
 
 def train(start: Start, examples: Examples, settings: Sft, out: Path,
           callbacks: Sequence[TrainerCallback] = ()) -> None:  # fmt: skip
-    """Stage B in place; goes on from the last checkpoint in `out`."""
+    """Stage B in place; goes on from the last checkpoint in `out`, if anything is left to do."""
     step = StepModel(start.model)
     if settings.training.checkpointing:
         start.model.backbone.gradient_checkpointing_enable(
@@ -110,10 +110,13 @@ def train(start: Start, examples: Examples, settings: Sft, out: Path,
         "train_dataset": ExampleDataset(examples, isinstance(sampler, DifficultySampler)),
         "data_collator": Collator(start.text), "callbacks": list(callbacks),
     }  # fmt: skip
-    if sampler is None:
-        Trainer(**common).train(resume_from_checkpoint=last_checkpoint(out))
+    trainer: Any = Trainer(**common) if sampler is None else SamplingTrainer(sampler, **common)
+    if over(out, settings.patience):
+        trainer._load_from_checkpoint(last_checkpoint(out))
+    elif sampler is None:
+        trainer.train(resume_from_checkpoint=last_checkpoint(out))
     else:
-        SamplingTrainer(sampler, **common).run(last_checkpoint(out))
+        trainer.run(last_checkpoint(out))
     start.model.train(False)
 
 

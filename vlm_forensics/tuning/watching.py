@@ -65,13 +65,35 @@ class Validation(TrainerCallback):
         rows.append((state.global_step, "validation_reward", self.look()))
         if state.is_world_process_zero:
             write(self.path, rows)
-        values = [value for _, _, value in rows]
-        best = values.index(max(values))
-        if len(values) - 1 - best >= self.patience:
+        if _stale(rows, self.patience):
             log.warning("stopped at step %d: no better validation reward since step %d",
-                        state.global_step, rows[best][0])  # fmt: skip
+                        state.global_step, rows[_best(rows)][0])  # fmt: skip
             control.should_training_stop = True
             control.should_save = True
+
+
+def _best(rows: list[tuple[int, str, float]]) -> int:
+    values = [value for _, _, value in rows]
+    return values.index(max(values))
+
+
+def _stale(rows: list[tuple[int, str, float]], patience: int) -> bool:
+    return len(rows) - 1 - _best(rows) >= patience
+
+
+def over(out: Path, patience: int) -> bool:
+    """Nothing of a run is left to train: its steps are done, or validation has stopped it.
+
+    A trainer that went on from such a checkpoint would take a step more before it looks.
+    """
+    last = last_checkpoint(out)
+    if last is None:
+        return False
+    state = json.loads((Path(last) / "trainer_state.json").read_text("utf-8"))
+    step = int(state["global_step"])
+    looks = [row for row in read(out / VALIDATION) if row[0] <= step]
+    stopped = bool(looks) and looks[-1][0] == step and _stale(looks, patience)
+    return stopped or step >= int(state["max_steps"])
 
 
 def last_checkpoint(out: Path) -> str | None:
