@@ -79,3 +79,19 @@ def test_only_scored_tokens_reach_the_head(policy: Policy, monkeypatch: Any) -> 
     monkeypatch.setattr(policy.reader, "forward", counted)
     scored(AnswerTrainer, policy, AnswerTrainer)
     assert widths == [(1, 2 * KEPT - 2)]
+
+
+def test_a_model_without_entropies_is_scored_too() -> None:
+    from trl.trainer.utils import add_fused_lm_head
+
+    from vlm_forensics.tuning.trainer import AnswerTrainer
+
+    distant = Policy(start_of("llava").model).train(False)
+    add_fused_lm_head(distant)
+    trainer = object.__new__(AnswerTrainer)
+    trainer.accelerator = SimpleNamespace(autocast=nullcontext, is_main_process=True)
+    logps, entropies, _ = trainer._get_per_token_logps_and_entropies(
+        distant, **rows() | {"compute_entropy": False}
+    )
+    assert logps.shape == (2, KEPT)
+    assert entropies is None

@@ -24,7 +24,7 @@ class AnswerTrainer(GRPOTrainer):  # type: ignore[misc]
             scored = following != _UNSCORED
             out = model(shift_labels=following[scored][None], scored=scored, **inputs)
             for name in ("log_probs", "entropy"):
-                if (values := out[name]) is not None:
+                if (values := getattr(out, name)) is not None:  # a reference gives no entropy
                     out[name] = values.new_zeros(scored.shape).masked_scatter(scored, values)
             return out
 
