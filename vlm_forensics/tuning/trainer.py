@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor
 from trl import GRPOTrainer
 
-_UNSCORED = -100
-"""Label of a token whose probability nobody asks for."""
+from vlm_forensics.model.losses import IGNORE
 
 
 class AnswerTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -21,7 +20,7 @@ class AnswerTrainer(GRPOTrainer):  # type: ignore[misc]
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **more: Any) -> Any:
         def answering(*, labels: Tensor, **inputs: Any) -> Any:
             following = labels[:, 1:]
-            scored = following != _UNSCORED
+            scored = following != IGNORE
             out = model(shift_labels=following[scored][None], scored=scored, **inputs)
             for name in ("log_probs", "entropy"):
                 if (values := getattr(out, name)) is not None:  # a reference gives no entropy
