@@ -38,10 +38,12 @@ def rows() -> dict[str, Any]:
             "pixel_values": pictures, "num_images": [1, 1], "compute_entropy": True}  # fmt: skip
 
 
-def scored(kind: type[Any], policy: Policy, way: type[Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    trainer = object.__new__(kind)  # of a trainer only how it computes is needed here
+def scored(policy: Policy, way: type[Any], **more: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    from vlm_forensics.tuning.trainer import AnswerTrainer
+
+    trainer = object.__new__(AnswerTrainer)  # only how it computes is needed here
     trainer.accelerator = SimpleNamespace(autocast=nullcontext, is_main_process=True)
-    logps, entropies, _ = way._get_per_token_logps_and_entropies(trainer, policy, **rows())
+    logps, entropies, _ = way._get_per_token_logps_and_entropies(trainer, policy, **rows() | more)
     return logps, entropies
 
 
@@ -54,7 +56,7 @@ def test_values_and_gradients_are_those_of_trl(policy: Policy) -> None:
     found, gradients = [], []
     for way in (GRPOTrainer, AnswerTrainer):
         policy.zero_grad()
-        logps, entropies = scored(AnswerTrainer, policy, way)
+        logps, entropies = scored(policy, way)
         assert logps.shape == entropies.shape == (2, KEPT)
         logps.sum().backward()
         found.append((logps.detach(), entropies.detach()))
@@ -77,7 +79,7 @@ def test_only_scored_tokens_reach_the_head(policy: Policy, monkeypatch: Any) -> 
         return out
 
     monkeypatch.setattr(policy.reader, "forward", counted)
-    scored(AnswerTrainer, policy, AnswerTrainer)
+    scored(policy, AnswerTrainer)
     assert widths == [(1, 2 * KEPT - 2)]
 
 
@@ -88,10 +90,6 @@ def test_a_model_without_entropies_is_scored_too() -> None:
 
     distant = Policy(start_of("llava").model).train(False)
     add_fused_lm_head(distant)
-    trainer = object.__new__(AnswerTrainer)
-    trainer.accelerator = SimpleNamespace(autocast=nullcontext, is_main_process=True)
-    logps, entropies, _ = trainer._get_per_token_logps_and_entropies(
-        distant, **rows() | {"compute_entropy": False}
-    )
+    logps, entropies = scored(distant, AnswerTrainer, compute_entropy=False)
     assert logps.shape == (2, KEPT)
     assert entropies is None

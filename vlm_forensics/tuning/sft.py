@@ -111,12 +111,13 @@ def train(start: Start, examples: Examples, settings: Sft, out: Path,
         "data_collator": Collator(start.text), "callbacks": list(callbacks),
     }  # fmt: skip
     trainer: Any = Trainer(**common) if sampler is None else SamplingTrainer(sampler, **common)
+    last = last_checkpoint(out)
     if over(out, settings.patience):
-        trainer._load_from_checkpoint(last_checkpoint(out))
+        trainer._load_from_checkpoint(last)
     elif sampler is None:
-        trainer.train(resume_from_checkpoint=last_checkpoint(out))
+        trainer.train(resume_from_checkpoint=last)
     else:
-        trainer.run(last_checkpoint(out))
+        trainer.run(last)
     start.model.train(False)
 
 
